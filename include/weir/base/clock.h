@@ -1,0 +1,29 @@
+/*
+ * Time. Deadlines and intervals are CLOCK_MONOTONIC in nanoseconds; wall-clock time appears only
+ * in logs. A loop reads the clock once per turn and hands that value around; nothing on the path
+ * of a query calls clock_now_ns() itself.
+ */
+#ifndef WEIR_BASE_CLOCK_H
+#define WEIR_BASE_CLOCK_H
+
+#include <stdint.h>
+
+#define NS_PER_US UINT64_C(1000)
+#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_S UINT64_C(1000000000)
+
+/* A deadline that never comes. */
+#define CLOCK_NEVER UINT64_MAX
+
+/* Any thread. */
+uint64_t clock_now_ns(void);
+
+/* now_ns + delay_ns, or CLOCK_NEVER where that would not fit. */
+uint64_t clock_add_ns(uint64_t now_ns, uint64_t delay_ns);
+
+/* Writes the time of day as "2026-01-31 23:59:59.123 UTC" and a NUL; returns the length without
+ * the NUL. Any thread. */
+#define CLOCK_TEXT_SIZE 32
+unsigned clock_wall_text(char out[CLOCK_TEXT_SIZE]);
+
+#endif

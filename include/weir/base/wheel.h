@@ -1,0 +1,56 @@
+/*
+ * Timer wheel: O(1) set and clear, millisecond ticks, hierarchical, any span of time.
+ * A timer fires in the tick after its deadline, never before it. Belongs to one thread.
+ */
+#ifndef WEIR_BASE_WHEEL_H
+#define WEIR_BASE_WHEEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "weir/base/list.h"
+
+struct wheel_timer;
+typedef void wheel_fn(struct wheel_timer *t);
+
+/* Embedded in its owner; all zero but fire = idle. Fires once, then is idle again. */
+struct wheel_timer {
+    struct list_link link; /* on a slot of the wheel while armed */
+    uint64_t deadline_ns;
+    wheel_fn *fire; /* set by the owner before the first wheel_set() */
+};
+
+#define WHEEL_LEVELS 6
+#define WHEEL_SLOTS 64
+
+struct wheel {
+    uint64_t tick;                   /* the last tick that has been fired, in ms */
+    uint64_t occupied[WHEEL_LEVELS]; /* bit s: slot s of the level holds timers */
+    unsigned n_timers;
+    struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];
+};
+
+void wheel_init(struct wheel *w, uint64_t now_ns);
+
+/* Arms t, or moves its deadline if it is armed. A deadline in the past fires at the next advance;
+ * CLOCK_NEVER clears. */
+void wheel_set(struct wheel *w, struct wheel_timer *t, uint64_t deadline_ns);
+
+/* Idle timers may be cleared too. */
+void wheel_clear(struct wheel *w, struct wheel_timer *t);
+
+static inline bool wheel_armed(const struct wheel_timer *t)
+{
+    return list_linked(&t->link);
+}
+
+/* Fires every timer whose deadline has passed, in order of their ticks. A callback may set and
+ * clear any timer, its own included; one set to a time already past fires at the next advance, so a
+ * callback that re-arms itself cannot hold the thread. */
+void wheel_advance(struct wheel *w, uint64_t now_ns);
+
+/* When wheel_advance() should be called next: never later than the earliest deadline's tick,
+ * perhaps earlier. CLOCK_NEVER if no timer is armed. */
+uint64_t wheel_next_ns(const struct wheel *w);
+
+#endif
