@@ -1,0 +1,124 @@
+"""A throw-away PostgreSQL: own folder, own free port, SCRAM passwords, an unprivileged user.
+
+    with Postgres() as postgres:
+        postgres.psql("select 1")
+
+As a program it runs until SIGINT or SIGTERM and prints how to connect: postgres.py [OPTION=VALUE ...]
+"""
+
+import glob
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+
+from process import Process, free_port, temporary_folder, unprivileged, write_file
+
+# Nothing here outlives the folder, so nothing needs to be written safely.
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "shared_buffers": "32MB",
+}
+
+
+def binary(name):
+    """Debian keeps server programs out of PATH, one folder a version: 15 if there, else the newest."""
+    found = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"),
+                   key=lambda path: (path.split("/")[4] == "15", path))
+    if not found:
+        raise FileNotFoundError(f"no {name} of PostgreSQL: install postgresql-15")
+    return found[-1]
+
+
+class Postgres:
+    """The superuser is postgres, the ordinary user app, who owns the database app."""
+
+    def __init__(self, **settings):
+        self.settings = SETTINGS | settings
+        self.passwords = {user: secrets.token_hex(8) for user in ("postgres", "app")}
+        self.host = "127.0.0.1"
+        self.port = None
+        self.process = None
+
+    def __enter__(self):
+        self._folder = temporary_folder()
+        self.folder = self._folder.__enter__()
+        try:
+            self._create()
+            self._start()
+            self.psql(f"create role app login password '{self.passwords['app']}'", user="postgres",
+                      database="postgres")
+            self.psql("create database app owner app", user="postgres", database="postgres")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.process is not None:
+            if self.process.child.poll() is None:
+                self.process.stop(signal.SIGINT)
+            self.process.kill()
+        self._folder.__exit__(None, None, None)
+
+    @property
+    def data(self):
+        return os.path.join(self.folder, "data")
+
+    def _create(self):
+        password_file = write_file(os.path.join(self.folder, "password"), self.passwords["postgres"])
+        made = subprocess.run(
+            unprivileged([binary("initdb"), "-D", self.data, "-U", "postgres", "--pwfile", password_file,
+                          "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8",
+                          "--no-sync", "--no-instructions"]),
+            cwd="/", capture_output=True, text=True, check=False)
+        os.unlink(password_file)
+        if made.returncode != 0:
+            raise RuntimeError(f"initdb failed:\n{made.stdout}{made.stderr}")
+
+    def _start(self, tries=5):
+        self.port = free_port()
+        settings = self.settings | {"port": self.port, "unix_socket_directories": self.folder}
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        self.process = Process(unprivileged([binary("postgres"), "-D", self.data, *options], "INT"))
+        try:
+            self.process.wait_for("database system is ready to accept connections", timeout=60)
+        except AssertionError:
+            self.process.kill()
+            if tries == 0 or "could not bind" not in self.process.output():
+                raise
+            self._start(tries - 1)
+
+    def psql_command(self, user="app", database="app"):
+        return ["psql", "-X", "-h", self.host, "-p", str(self.port), "-U", user, database]
+
+    def environment(self, user="app"):
+        return os.environ | {"PGPASSWORD": self.passwords[user]}
+
+    def psql(self, sql, user="app", database="app"):
+        """Runs sql and returns its output: bare values, columns split by |."""
+        done = subprocess.run(
+            [*self.psql_command(user, database), "-v", "ON_ERROR_STOP=1", "-qAtc", sql],
+            env=self.environment(user), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"psql failed: {sql}\n{done.stderr}")
+        return done.stdout.strip()
+
+
+def main():
+    ended = threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: ended.set())
+    with Postgres(**dict(word.split("=", 1) for word in sys.argv[1:])) as postgres:
+        print(f"PGPASSWORD={postgres.passwords['app']}", *postgres.psql_command(), flush=True)
+        ended.wait()
+
+
+if __name__ == "__main__":
+    main()
