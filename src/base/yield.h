@@ -8,18 +8,23 @@
 #define WEIR_BASE_YIELD_H
 
 enum yield_point {
-    YIELD_MAILBOX_PUSHED,      /* the mail is in, "asleep" not looked at yet */
+    YIELD_MAILBOX_PUSHED,      /* the mail is in, "asleep" not looked at */
     YIELD_MAILBOX_SEEN_ASLEEP, /* a producer saw a sleeper, who wakes him is not settled */
     YIELD_MAILBOX_SLEEPING,    /* the consumer has said "asleep" and not looked once more */
+
+    YIELD_SHELF_SEEN,           /* a taker has chosen a server and not taken its bit */
+    YIELD_SHELF_GIVEN,          /* the server is on the shelf, its bit of the mask not looked at */
+    YIELD_SHELF_FOUND_EMPTY,    /* a thief found nothing and has not said so */
+    YIELD_SHELF_MASK_CLEARED,   /* ... has said so and not looked once more */
+    YIELD_SHELF_MASK_SET_AGAIN, /* ... found something after all and has not taken it */
+    YIELD_SHELF_ADDING,         /* a first user has made a shelf and not hung it in */
 };
 
 #ifdef WEIR_YIELD_POINTS
 void yield_point(enum yield_point p);
 #define YIELD_POINT(p) yield_point(p)
 #else
-#define YIELD_POINT(p)                                                                             \
-    do {                                                                                           \
-    } while (0)
+#define YIELD_POINT(p) ((void)(p))
 #endif
 
 #endif
