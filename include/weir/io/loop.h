@@ -3,14 +3,15 @@
  * io is written against; io_uring and epoll implement it alike and pass the same tests, and
  * tests/sim can put a simulated network behind it.
  *
- * A turn: read the mailbox, fire due timers, deliver completions (callbacks run here and only
- * here), hand everything the callbacks sent to the kernel in one go, give the receive buffers back,
- * wait. Nothing in a callback blocks.
+ * A turn: wait, read the mailbox, fire due timers, deliver completions (callbacks run here and only
+ * here), hand everything the callbacks sent to the kernel in one go, give the receive buffers back.
+ * loop_run() makes one system call of the end of a turn and the wait of the next. Nothing in a
+ * callback blocks.
  *
- * Invariants: callbacks never nest; a loop's objects are touched by its thread alone (loop_post()
- * and the counters excepted); memory that the kernel may still write to or read from is never
- * handed back to its owner (sock.h: closed); a completion that belongs to a former user of a slot
- * is recognised by its generation and dropped.
+ * Invariants: callbacks never nest: only loop_turn() and loop_run() make them; a loop's objects are
+ * touched by its thread alone (loop_post() and the counters excepted); memory that the kernel may
+ * still write to or read from is never handed back to its owner (sock.h: closed); a completion that
+ * belongs to a former user of a slot is recognised by its generation and dropped.
  */
 #ifndef WEIR_IO_LOOP_H
 #define WEIR_IO_LOOP_H
@@ -77,11 +78,13 @@ void loop_free(struct loop *l);
 const char *loop_describe(const struct loop *l);
 enum loop_engine loop_engine(const struct loop *l);
 
-/* One turn; blocks until something happens or a timer is due. 0, or -errno where the kernel refuses
- * to go on (the caller should end). */
+/* One turn; blocks until something happens (a turn may end without any callback) or a timer is due.
+ * What was sent before the call and in its callbacks is with the kernel when it returns. 0, or
+ * -errno where the kernel refuses to go on (the caller should end). */
 NODISCARD int loop_turn(struct loop *l);
 
-/* Turns until loop_stop() has been called on this thread. */
+/* Turns until loop_stop() has been called on this thread, now or before. Cheaper than calling
+ * loop_turn() over and over. Same errors. */
 NODISCARD int loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
@@ -98,8 +101,9 @@ const struct loop_stats *loop_stats(const struct loop *l);
 void loop_timer_set(struct loop *l, struct wheel_timer *t, uint64_t delay_ns);
 void loop_timer_clear(struct loop *l, struct wheel_timer *t);
 
-/* Memory that lives until the end of this turn, 16-byte aligned: for bytes built to be sent. NULL
- * where len is over loop_scratch_max() or the arena is empty. */
+/* Memory that lives until the end of this turn (asked for between turns: of the next), 16-byte
+ * aligned: for bytes built to be sent. NULL where len is over loop_scratch_max() or the arena is
+ * empty. */
 NODISCARD void *loop_scratch(struct loop *l, size_t len);
 size_t loop_scratch_max(const struct loop *l);
 
@@ -111,27 +115,29 @@ struct loop_watch {
     void (*ready)(struct loop_watch *w, unsigned revents);
     struct loop *loop; /* set by loop_watch_add; NULL: not watched */
     uint32_t slot;     /* the engine's */
-    bool fired;        /* the engine's */
 };
 
+/* fd stays the caller's and open until the watch is removed. 0 or -errno. */
 NODISCARD int loop_watch_add(struct loop *l, struct loop_watch *w);
 
-/* After this call ready() is not called again and *w is the caller's. */
+/* After this call ready() is not called again and *w is the caller's. Not watched: no effect. */
 void loop_watch_remove(struct loop_watch *w);
 
 /* A listening socket. accepted() owns fd, which is non-blocking and close-on-exec. Where
  * descriptors or memory run out, accepting pauses for 100 ms and is counted. */
 struct loop_listener {
-    int fd; /* stays the caller's */
+    int fd; /* stays the caller's; loop_listen() makes it non-blocking */
     void (*accepted)(struct loop_listener *ln, int fd);
     struct loop *loop; /* set by loop_listen; NULL: not listening */
-    uint32_t slot;     /* the engine's */
+    struct loop_watch watch;
     struct wheel_timer retry;
 };
 
+/* 0 or -errno. */
 NODISCARD int loop_listen(struct loop *l, struct loop_listener *ln);
 
-/* After this call accepted() is not called again and *ln is the caller's. */
+/* After this call accepted() is not called again and *ln is the caller's. Not listening: no effect.
+ */
 void loop_unlisten(struct loop_listener *ln);
 
 #endif
