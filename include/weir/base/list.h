@@ -93,8 +93,10 @@ static inline void list_splice_back(struct list *to, struct list *from)
 #define LIST_ITEM(link, type, member) CONTAINER_OF(link, type, member)
 
 /* The body may remove the current link (and no other). */
+/* NOLINTBEGIN(bugprone-macro-parentheses): link is a name that the loop declares */
 #define LIST_FOREACH(link, l)                                                                      \
     for (struct list_link *link = (l)->head.next, *link##_next = link->next; link != &(l)->head;   \
          link = link##_next, link##_next = link->next)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif
