@@ -4,7 +4,6 @@ import contextlib
 import os
 import pwd
 import re
-import select
 import shutil
 import signal
 import socket
@@ -54,34 +53,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
-class StopSignals:
-    """SIGINT, SIGTERM and SIGHUP no longer end this process: wait() returns when one has come."""
-
-    def __init__(self):
-        self._reader, self._writer = socket.socketpair()
-        self._writer.setblocking(False)
-        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signum, lambda *_: None)
-
-    def wait(self, process=None):
-        """True if a signal came, false if the process ended before."""
-        if process is None:
-            return bool(select.select([self._reader], [], [])[0])
-        ended = os.pidfd_open(process.pid)
-        try:
-            return self._reader in select.select([self._reader, ended], [], [])[0]
-        finally:
-            os.close(ended)
-
-
 class Process:
-    """A child whose output is read line by line by a thread, which also writes it to `echo` if
-    there is one. A `with` block ends the child."""
+    """A child whose output is read line by line by a thread; a `with` block ends it."""
 
-    def __init__(self, command, env=None, echo=None):
+    def __init__(self, command, env=None):
+        self.command = command
         self.lines = []
-        self._echo = echo
         self._grown = threading.Condition()
         self._ended = False
         self.child = subprocess.Popen(
@@ -92,8 +69,6 @@ class Process:
 
     def _read(self):
         for line in self.child.stdout:
-            if self._echo is not None:
-                print(line, end="", file=self._echo, flush=True)
             with self._grown:
                 self.lines.append(line.rstrip("\n"))
                 self._grown.notify_all()

@@ -23,7 +23,8 @@ struct arena_config {
     bool prefault;     /* touch every page now instead of at first use */
 };
 
-/* 0, -EINVAL, or -ENOMEM where the machine cannot give (or, with prefault, back) that much. */
+/* 0; -EINVAL; or what mmap or madvise say, -ENOMEM where the machine cannot give (or, with
+ * prefault, back) that much. */
 NODISCARD int arena_new(struct arena **out, const struct arena_config *config);
 
 /* Every chunk must be back. NULL is fine. */

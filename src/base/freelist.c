@@ -1,0 +1,107 @@
+/*
+ * A Treiber stack over indices. The head is one word: the upper half is a tag that every give
+ * changes, the lower half a link. A link is 0 for "none", or an index + 1; in the table of links,
+ * TAKEN marks what has a holder. (0 everywhere is thus the state of a new list.)
+ *
+ * ABA: a thread that read the head and was overtaken fails in its exchange because the tag has
+ * moved on. It would take exactly a multiple of 2^32 gives inside the few instructions between to
+ * fool it: at 10 ns each, 43 seconds.
+ * Rejected: links inside the things themselves (a late reader would race with the holder's
+ * writes); a 128-bit head (not lock-free on every machine, opaque to the race detector).
+ */
+#include "freelist.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define TAKEN UINT32_MAX
+#define TAG_ONE (UINT64_C(1) << 32)
+#define TAG_MASK (~(TAG_ONE - 1))
+
+_Static_assert(sizeof(struct freelist) == CACHE_LINE, "one line, and nothing else on it");
+
+int freelist_init(struct freelist *f, uint32_t n)
+{
+    ASSERT(n >= 1 && n <= FREELIST_MAX);
+    *f = (struct freelist){.links = calloc(n, sizeof(*f->links)), .n = n};
+    return f->links == NULL ? -ENOMEM : 0;
+}
+
+void freelist_fini(struct freelist *f)
+{
+    free(f->links);
+    f->links = NULL;
+}
+
+static uint32_t pop(struct freelist *f)
+{
+    /* acquire: pairs with the release in freelist_give(). Other takes may have come between; they
+     * exchange the head without a release, but continue the sequence that the give began. */
+    uint64_t head = atomic_load_explicit(&f->head, memory_order_acquire);
+    uint32_t link;
+    uint64_t next;
+
+    do {
+        link = (uint32_t)head;
+        if (link == 0)
+            return FREELIST_NONE;
+        /* relaxed: if another thread takes this index first, the value may be anything, and the
+         * exchange fails. */
+        next = (head & TAG_MASK) | atomic_load_explicit(&f->links[link - 1], memory_order_relaxed);
+    } while (!atomic_compare_exchange_weak_explicit(&f->head, &head, next, memory_order_acquire,
+                                                    memory_order_acquire));
+    return link - 1;
+}
+
+static uint32_t extend(struct freelist *f)
+{
+    /* relaxed: nobody has written anything that belongs to this index. */
+    uint32_t index = atomic_load_explicit(&f->n_ever_taken, memory_order_relaxed);
+
+    do {
+        if (index == f->n)
+            return FREELIST_NONE;
+    } while (!atomic_compare_exchange_weak_explicit(&f->n_ever_taken, &index, index + 1,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return index;
+}
+
+uint32_t freelist_take(struct freelist *f)
+{
+    uint32_t index = pop(f);
+
+    if (index == FREELIST_NONE)
+        index = extend(f);
+    /* All have been taken once, which stays so: if the list is empty now, all are taken now. */
+    if (index == FREELIST_NONE)
+        index = pop(f);
+    if (index == FREELIST_NONE)
+        return FREELIST_NONE;
+
+    ASSERT(atomic_load_explicit(&f->links[index], memory_order_relaxed) != TAKEN);
+    atomic_store_explicit(&f->links[index], TAKEN, memory_order_relaxed);
+    atomic_fetch_add_explicit(&f->n_taken, 1, memory_order_relaxed);
+    return index;
+}
+
+void freelist_give(struct freelist *f, uint32_t index)
+{
+    ASSERT(index < f->n);
+    ASSERT(atomic_load_explicit(&f->links[index], memory_order_relaxed) == TAKEN); /* given twice */
+    atomic_fetch_sub_explicit(&f->n_taken, 1, memory_order_relaxed);
+
+    uint64_t head = atomic_load_explicit(&f->head, memory_order_relaxed);
+    uint64_t next;
+
+    do {
+        atomic_store_explicit(&f->links[index], (uint32_t)head, memory_order_relaxed);
+        next = ((head & TAG_MASK) + TAG_ONE) | (index + 1);
+        /* release: publishes the link and what the holder wrote; pairs with the acquire in pop() */
+    } while (!atomic_compare_exchange_weak_explicit(&f->head, &head, next, memory_order_release,
+                                                    memory_order_relaxed));
+}
+
+uint32_t freelist_n_taken(const struct freelist *f)
+{
+    return atomic_load_explicit(&f->n_taken, memory_order_relaxed);
+}
