@@ -21,7 +21,7 @@ enum yield_point {
 };
 
 #ifdef WEIR_YIELD_POINTS
-void yield_point(enum yield_point p);
+void yield_point(enum yield_point point);
 #define YIELD_POINT(p) yield_point(p)
 #else
 #define YIELD_POINT(p) ((void)(p))

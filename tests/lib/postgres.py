@@ -12,9 +12,8 @@ import secrets
 import signal
 import subprocess
 import sys
-import threading
 
-from process import Process, free_port, temporary_folder, unprivileged, write_file
+from process import Process, StopSignals, free_port, temporary_folder, unprivileged, write_file
 
 # Nothing here outlives the folder, so nothing needs to be written safely.
 SETTINGS = {
@@ -77,7 +76,7 @@ class Postgres:
             unprivileged([binary("initdb"), "-D", self.data, "-U", "postgres", "--pwfile", password_file,
                           "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8",
                           "--no-sync", "--no-instructions"]),
-            cwd="/", capture_output=True, text=True, check=False)
+            cwd="/", capture_output=True, text=True, check=False, start_new_session=True)
         os.unlink(password_file)
         if made.returncode != 0:
             raise RuntimeError(f"initdb failed:\n{made.stdout}{made.stderr}")
@@ -112,12 +111,10 @@ class Postgres:
 
 
 def main():
-    ended = threading.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: ended.set())
+    signals = StopSignals()
     with Postgres(**dict(word.split("=", 1) for word in sys.argv[1:])) as postgres:
         print(f"PGPASSWORD={postgres.passwords['app']}", *postgres.psql_command(), flush=True)
-        ended.wait()
+        signals.wait()
 
 
 if __name__ == "__main__":

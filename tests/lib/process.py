@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import re
+import select
 import shutil
 import signal
 import socket
@@ -53,12 +54,34 @@ def free_port():
         return probe.getsockname()[1]
 
 
-class Process:
-    """A child whose output is read line by line by a thread; a `with` block ends it."""
+class StopSignals:
+    """SIGINT, SIGTERM and SIGHUP no longer end this process: wait() returns when one has come."""
 
-    def __init__(self, command, env=None):
-        self.command = command
+    def __init__(self):
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, lambda *_: None)
+
+    def wait(self, process=None):
+        """True if a signal came, false if the process ended before."""
+        if process is None:
+            return bool(select.select([self._reader], [], [])[0])
+        ended = os.pidfd_open(process.pid)
+        try:
+            return self._reader in select.select([self._reader, ended], [], [])[0]
+        finally:
+            os.close(ended)
+
+
+class Process:
+    """A child whose output is read line by line by a thread, which also writes it to `echo` if
+    there is one. A `with` block ends the child."""
+
+    def __init__(self, command, env=None, echo=None):
         self.lines = []
+        self._echo = echo
         self._grown = threading.Condition()
         self._ended = False
         self.child = subprocess.Popen(
@@ -69,6 +92,8 @@ class Process:
 
     def _read(self):
         for line in self.child.stdout:
+            if self._echo is not None:
+                print(line, end="", file=self._echo, flush=True)
             with self._grown:
                 self.lines.append(line.rstrip("\n"))
                 self._grown.notify_all()

@@ -1,0 +1,53 @@
+"""The daemon under test: an unprivileged process in a folder of its own."""
+
+import os
+import shutil
+import signal
+
+from process import Process, temporary_folder, unprivileged, write_file
+
+
+class Weir:
+    """Runs `program` on `config`, the text of a configuration file. `prefix` is put in front of the
+    command, after the change of user: prlimit, for example."""
+
+    def __init__(self, program, config, options=(), prefix=(), echo=None):
+        self.config = config
+        self._program = os.path.abspath(program)
+        self._options = options
+        self._prefix = prefix
+        self._echo = echo
+        self.process = None
+
+    def __enter__(self):
+        self._folder = temporary_folder()
+        self.folder = self._folder.__enter__()
+        # Another user may not be able to reach the build folder.
+        self.program = shutil.copy(self._program, self.folder)
+        self.path = self.write("weir.conf", self.config)
+        self.process = Process(self.command(*self._options, self.path), echo=self._echo)
+        return self
+
+    def __exit__(self, *_):
+        if self.process.child.poll() is None:
+            self.process.stop()
+        self.process.kill()
+        self._folder.__exit__(None, None, None)
+
+    def command(self, *arguments):
+        """The program with other arguments, as the same user."""
+        return unprivileged([*self._prefix, self.program, *arguments])
+
+    def write(self, name, text):
+        return write_file(os.path.join(self.folder, name), text)
+
+    def wait_until_ready(self):
+        return self.process.wait_for(r"\bready\b")
+
+    def reload(self, text=None):
+        """Reloads, with a new text of the configuration if given; the line that tells the result."""
+        if text is not None:
+            self.write("weir.conf", text)
+        seen = len(self.process.lines)
+        self.process.send(signal.SIGHUP)
+        return self.process.wait_for(r"\breload(ed| failed| refused)\b", seen)
