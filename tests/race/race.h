@@ -1,7 +1,7 @@
 /*
  * What the race tests share. They are plain programs, since Criterion does not run under TSan, and
  * are run in every build. Each is bounded and seeded; two environment variables change that:
- * RACE_SEED (default 1) and RACE_FACTOR (default 1, how many times longer; for soak runs).
+ * RACE_SEED (default 1) and WEIR_SOAK (set: twenty times longer).
  * A seed fixes what each thread does, not how they interleave; where the order matters, a pause
  * forces it.
  */
@@ -17,12 +17,12 @@
 
 #include "../../src/base/yield.h"
 
-/* Seconds from race_begin() after which the program fails: somebody hangs. Times RACE_FACTOR. */
+/* Seconds from race_begin() after which the program fails: somebody hangs. Times the factor. */
 #define RACE_DEADLINE_S 50
 
 struct race {
     uint64_t seed;
-    uint64_t factor;
+    uint64_t factor;      /* how many times longer */
     uint64_t deadline_ms; /* CLOCK_MONOTONIC */
 };
 
