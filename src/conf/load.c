@@ -53,7 +53,7 @@ static int fail_value(const struct loader *l, const struct section *s, const str
 
     if (!row->secret)
         found_text(l, setting, found, sizeof(found));
-    value_accepted(row, accepted, sizeof(accepted));
+    value_accepted(row, true, accepted, sizeof(accepted));
     return source_fail(&l->source, setting_place(l, setting), false, "%s.%s = %s; accepted: %s",
                        s->path, schema_key(row, s->id), found, accepted);
 }
@@ -116,7 +116,7 @@ static int read_value(struct loader *l, const config_setting_t *setting, struct 
     }
 }
 
-static int load_arena(struct loader *l, const config_setting_t *setting);
+static int load_arena(struct loader *l, const config_setting_t *group);
 
 static int load_key(struct loader *l, struct section *s, const config_setting_t *setting)
 {

@@ -38,7 +38,7 @@ static const char *file_obstacle(const struct stat *st)
  * where there is more than max bytes. */
 static int read_all(int fd, size_t max, char **out, size_t *out_len)
 {
-    size_t room = 64 * 1024, len = 0;
+    size_t room = 65536, len = 0;
     char *text = malloc(room);
     int error = text == NULL ? ENOMEM : 0;
 
@@ -258,8 +258,11 @@ static void append_line(const struct source *s, const struct place *at, size_t u
 
     if (len == 0)
         return;
-    for (size_t i = 0; i < len; i++)
-        line[i] = (unsigned char)start[i] < ' ' || start[i] == 0x7f ? '?' : start[i];
+    for (size_t i = 0; i < len; i++) {
+        line[i] = start[i];
+        if ((unsigned char)start[i] < ' ' || start[i] == 0x7f)
+            line[i] = '?';
+    }
     line[len] = '\0';
     snprintf(s->error->text + used, sizeof(s->error->text) - used, "\n    %s", line);
 }

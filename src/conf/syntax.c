@@ -11,8 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "value.h"
+
 #define MAX_DEPTH 32
 #define MAX_SETTINGS 256 /* in one group */
+#define SHOWN_MAX 40     /* bytes of a token in a message */
 
 struct parser {
     struct source *source;
@@ -74,7 +77,7 @@ static const char *bad_token(enum token_kind kind)
 static int fail(const struct parser *p, const char *expected)
 {
     const char *bad = bad_token(p->token.kind);
-    int len = p->place.len < 40 ? (int)p->place.len : 40;
+    int len = p->place.len < SHOWN_MAX ? (int)p->place.len : SHOWN_MAX;
 
     if (bad != NULL)
         return source_fail(p->source, &p->place, true, "syntax error: %s", bad);
@@ -103,23 +106,34 @@ static bool is_switch_word(const struct place *at)
     return false;
 }
 
-/* The look-ahead is no value: the usual reasons. */
+/* Refuses a bare word as the value of a key: says how it is written and, where the key is known,
+ * what it takes. The grammar knows no sections; a key that two of them have takes the same in
+ * both. */
+static int fail_word(const struct parser *p)
+{
+    static const enum schema_section sections[] = {SCHEMA_WEIR, SCHEMA_ARENA, SCHEMA_DATABASES,
+                                                   SCHEMA_USERS};
+    int len = p->place.len < SHOWN_MAX ? (int)p->place.len : SHOWN_MAX;
+    char key[64], accepted[400] = "";
+    const struct schema_row *row = NULL;
+
+    snprintf(key, sizeof(key), "%.*s", (int)p->key.len, p->key.text);
+    for (size_t i = 0; row == NULL && i < sizeof(sections) / sizeof(sections[0]); i++)
+        row = schema_find(sections[i], key);
+    if (row != NULL)
+        value_accepted(row, true, accepted, sizeof(accepted));
+    return source_fail(
+        p->source, &p->place, true, "syntax error: %s = %.*s: %s%s%s", key, len, p->place.text,
+        is_switch_word(&p->place) ? "a switch is true or false"
+                                  : "text, and a number with a unit, stands in double quotes",
+        row != NULL ? "; accepted: " : "", accepted);
+}
+
+/* The look-ahead is no value. */
 static int fail_value(const struct parser *p)
 {
-    int len = p->place.len < 40 ? (int)p->place.len : 40;
-    int key_len = (int)p->key.len;
-    const char *key = p->key.text;
-
-    if (p->token.kind == TOKEN_NAME && is_switch_word(&p->place))
-        return source_fail(p->source, &p->place, true,
-                           "syntax error: %.*s = %.*s: write true or false, or \"%.*s\" in quotes "
-                           "where the key takes that word",
-                           key_len, key, len, p->place.text, len, p->place.text);
     if (p->token.kind == TOKEN_NAME || p->token.kind == TOKEN_BAD_WORD)
-        return source_fail(p->source, &p->place, true,
-                           "syntax error: %.*s = %.*s: text and values with a unit stand in "
-                           "quotes: \"%.*s\"",
-                           key_len, key, len, p->place.text, len, p->place.text);
+        return fail_word(p);
     return fail(p, "a value: a number, true, false, a text in quotes, or a group, list or array");
 }
 

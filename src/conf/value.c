@@ -398,7 +398,7 @@ size_t value_text(const struct schema_row *row, const void *section, char *out, 
     return append(out, size, 0, "{ ... }");
 }
 
-/* "a whole number from 1 to 64" */
+/* "a time from 1ms to 1h" */
 static size_t append_range(const struct schema_row *row, char *out, size_t size)
 {
     size_t used;
@@ -413,12 +413,10 @@ static size_t append_range(const struct schema_row *row, char *out, size_t size)
     used = append_quantity(row, row->min, out, size, used);
     used = append(out, size, used, " to ");
     used = append_quantity(row, row->max, out, size, used);
-    if (row->type == SCHEMA_SIZE)
-        return append(out, size, used, ": \"64kB\", \"256MB\", \"1GB\", or a number of bytes");
-    used = append(out, size, used, ": \"30s\", \"2min\", \"1h\", \"1d\"");
-    if (row->step < NS_PER_S)
-        used = append(out, size, used, ", \"250ms\"");
-    return append(out, size, used, ", or a number of seconds");
+    if (row->step > NS_PER_US)
+        used = append(out, size, used, " in whole %s",
+                      row->step == NS_PER_S ? "seconds" : "milliseconds");
+    return used;
 }
 
 static size_t append_choices(const struct schema_row *row, char *out, size_t size)
@@ -444,40 +442,66 @@ static size_t append_type(const struct schema_row *row, char *out, size_t size)
     case SCHEMA_SIZE:
         return append_range(row, out, size);
     case SCHEMA_MODE:
-        return append(out, size, 0, "octal digits in quotes, up to \"%04" PRIo64 "\"", row->max);
+        return append(out, size, 0, "octal digits up to %04" PRIo64, row->max);
     case SCHEMA_ENUM:
         return append_choices(row, out, size);
     case SCHEMA_STRING:
-        return append(out, size, 0, "a text of %" PRIu64 " to %" PRIu64 " bytes in quotes",
-                      row->min == 0 ? 1 : row->min, row->max);
+        return append(out, size, 0, "a text of %d to %" PRIu64 " bytes", 1, row->max);
     case SCHEMA_FILE:
-        return append(out, size, 0,
-                      "a path of up to %" PRIu64 " bytes in quotes; a relative one counts from "
-                      "the folder of the main file",
-                      row->max);
+        return append(out, size, 0, "a path of at most %" PRIu64 " bytes", row->max);
     case SCHEMA_NAMES:
-        return append(out, size, 0, "names of up to %" PRIu64 " bytes: \"a, b\" or [\"a\", \"b\"]",
-                      row->max);
+        return append(out, size, 0, "names of at most %" PRIu64 " bytes", row->max);
     case SCHEMA_ADDRESSES:
-        return append(out, size, 0,
-                      "\"*\" or numeric addresses: \"127.0.0.1, ::1\" or [\"127.0.0.1\", \"::1\"]");
+        return append(out, size, 0, "\"*\" or numeric addresses");
     case SCHEMA_GROUP:
         break;
     }
-    return append(out, size, 0, "a group: %s = { ... };", row->key);
+    return append(out, size, 0, "a group");
 }
 
-size_t value_accepted(const struct schema_row *row, char *out, size_t size)
+/* How to write a value, where that is not plain from its type. */
+static const char *example(const struct schema_row *row)
+{
+    switch (row->type) {
+    case SCHEMA_DURATION:
+        return row->step >= NS_PER_S
+                   ? ": \"30s\", \"2min\", \"1h\", or a number of seconds"
+                   : ": \"250ms\", \"30s\", \"2min\", \"1h\", or a number of seconds";
+    case SCHEMA_SIZE:
+        return ": \"64kB\", \"256MB\", \"1GB\", or a number of bytes";
+    case SCHEMA_MODE:
+        return ", in quotes: \"0770\"";
+    case SCHEMA_STRING:
+        return ", in quotes";
+    case SCHEMA_FILE:
+        return ", in quotes; a relative one counts from the folder of the main file";
+    case SCHEMA_NAMES:
+        return ": \"a, b\" or [\"a\", \"b\"]";
+    case SCHEMA_ADDRESSES:
+        return ": \"127.0.0.1, ::1\" or [\"127.0.0.1\", \"::1\"]";
+    case SCHEMA_GROUP:
+        return ": { ... }";
+    case SCHEMA_BOOL:
+    case SCHEMA_INTEGER:
+    case SCHEMA_ENUM:
+        break;
+    }
+    return "";
+}
+
+static bool is_quantity(const struct schema_row *row)
+{
+    return row->type == SCHEMA_INTEGER || row->type == SCHEMA_DURATION || row->type == SCHEMA_SIZE;
+}
+
+size_t value_accepted(const struct schema_row *row, bool examples, char *out, size_t size)
 {
     size_t used = append_type(row, out, size);
 
+    if (examples)
+        used = append(out, size, used, "%s", example(row));
     if (row->zero != NULL)
-        used =
-            append(out, size, used, "; or %s (%s)",
-                   value_is_quoted(row) && row->type != SCHEMA_DURATION && row->type != SCHEMA_SIZE
-                       ? "\"\""
-                       : "0",
-                   row->zero);
+        used = append(out, size, used, "; or %s (%s)", is_quantity(row) ? "0" : "\"\"", row->zero);
     return used;
 }
 

@@ -37,8 +37,9 @@ NODISCARD int value_store(const struct schema_row *row, const struct value *valu
 /* Stores the row's default. 0 or -ENOMEM. */
 NODISCARD int value_store_default(const struct schema_row *row, const struct value_target *target);
 
-/* As snprintf: what value_store() would accept, as an English phrase. */
-size_t value_accepted(const struct schema_row *row, char *out, size_t size);
+/* As snprintf: what value_store() would accept, as an English phrase; with examples of how to
+ * write it, or without. */
+size_t value_accepted(const struct schema_row *row, bool examples, char *out, size_t size);
 
 /* As snprintf: the value in the section's struct, as value_store() would accept it, without the
  * quotes. */
