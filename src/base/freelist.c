@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "yield.h"
+
 #define TAKEN UINT32_MAX
 #define TAG_ONE (UINT64_C(1) << 32)
 #define TAG_MASK (~(TAG_ONE - 1))
@@ -48,6 +50,7 @@ static uint32_t pop(struct freelist *f)
         /* relaxed: if another thread takes this index first, the value may be anything, and the
          * exchange fails. */
         next = (head & TAG_MASK) | atomic_load_explicit(&f->links[link - 1], memory_order_relaxed);
+        YIELD_POINT(YIELD_FREELIST_SEEN);
     } while (!atomic_compare_exchange_weak_explicit(&f->head, &head, next, memory_order_acquire,
                                                     memory_order_acquire));
     return link - 1;
@@ -70,8 +73,10 @@ uint32_t freelist_take(struct freelist *f)
 {
     uint32_t index = pop(f);
 
-    if (index == FREELIST_NONE)
+    if (index == FREELIST_NONE) {
+        YIELD_POINT(YIELD_FREELIST_EMPTY);
         index = extend(f);
+    }
     /* All have been taken once, which stays so: if the list is empty now, all are taken now. */
     if (index == FREELIST_NONE)
         index = pop(f);

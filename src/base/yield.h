@@ -18,6 +18,9 @@ enum yield_point {
     YIELD_SHELF_MASK_CLEARED,   /* ... has said so and not looked once more */
     YIELD_SHELF_MASK_SET_AGAIN, /* ... found something after all and has not taken it */
     YIELD_SHELF_ADDING,         /* a first user has made a shelf and not hung it in */
+
+    YIELD_FREELIST_SEEN,  /* a taker has read the first link and the next and not exchanged them */
+    YIELD_FREELIST_EMPTY, /* ... found none, and has not looked at what was never taken */
 };
 
 #ifdef WEIR_YIELD_POINTS
