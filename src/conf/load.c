@@ -24,6 +24,10 @@ static const struct place *setting_place(const struct loader *l, const config_se
 {
     unsigned line = config_setting_source_line(setting);
 
+    /* libconfig notes the line of an element when it has read it; of a text it knows only by the
+     * next token that it is over. */
+    if (config_setting_name(setting) == NULL && config_setting_type(setting) == CONFIG_TYPE_STRING)
+        line--;
     ASSERT(line >= 1 && line <= l->syntax.n_places);
     return &l->syntax.places[line - 1];
 }
@@ -58,21 +62,43 @@ static int fail_value(const struct loader *l, const struct section *s, const str
                        s->path, schema_key(row, s->id), found, accepted);
 }
 
+/* Where a key that this section does not have may stand; NULL: nowhere. */
+static const char *find_home(const char *key)
+{
+    static const struct {
+        enum schema_section section;
+        const char *name;
+    } homes[] = {{SCHEMA_WEIR, "weir"},
+                 {SCHEMA_ARENA, "weir.arena"},
+                 {SCHEMA_DATABASES, "an entry of databases"},
+                 {SCHEMA_USERS, "an entry of users"}};
+
+    for (size_t i = 0; i < sizeof(homes) / sizeof(homes[0]); i++) {
+        if (schema_find(homes[i].section, key) != NULL)
+            return homes[i].name;
+    }
+    return NULL;
+}
+
 static int fail_unknown(const struct loader *l, const struct section *s,
                         const config_setting_t *setting)
 {
     const char *key = config_setting_name(setting);
-    const char *near = schema_suggest(s->id, key);
-    const struct place *at = setting_place(l, setting);
+    const char *meant = schema_other_name(s->id, key);
+    const char *home = find_home(key);
+    char advice[120];
 
-    if (near != NULL)
-        return source_fail(&l->source, at, false,
-                           "%s.%.60s: there is no such key; did you mean \"%s\"?", s->path, key,
-                           near);
-    return source_fail(&l->source, at, false,
-                       "%s.%.60s: there is no such key; accepted: those that weir --help-config "
-                       "lists for this group",
-                       s->path, key);
+    if (meant == NULL && home == NULL)
+        meant = schema_suggest(s->id, key);
+    if (meant != NULL)
+        snprintf(advice, sizeof(advice), "did you mean \"%s\"?", meant);
+    else if (home != NULL)
+        snprintf(advice, sizeof(advice), "it belongs to %s", home);
+    else
+        snprintf(advice, sizeof(advice),
+                 "accepted: those that weir --help-config lists for this group");
+    return source_fail(&l->source, setting_place(l, setting), false,
+                       "%s.%.60s: there is no such key; %s", s->path, key, advice);
 }
 
 /* The strings of a list or array. Anything else in it leaves the value VALUE_OTHER. */

@@ -369,6 +369,16 @@ const struct schema_row *schema_find(enum schema_section section, const char *ke
     return NULL;
 }
 
+const char *schema_other_name(enum schema_section section, const char *key)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if ((rows[i].sections & section) != 0 && rows[i].weir_key != NULL &&
+            (strcmp(key, rows[i].key) == 0 || strcmp(key, rows[i].weir_key) == 0))
+            return schema_key(&rows[i], section);
+    }
+    return NULL;
+}
+
 uint64_t schema_policy_bit(const struct schema_row *row)
 {
     size_t first = 0;

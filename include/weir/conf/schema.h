@@ -71,6 +71,9 @@ const char *schema_key(const struct schema_row *row, enum schema_section section
 /* NULL: the section has no such key. */
 const struct schema_row *schema_find(enum schema_section section, const char *key);
 
+/* The name in this section of what is called key in another; NULL: nothing is. */
+const char *schema_other_name(enum schema_section section, const char *key);
+
 /* The key of this section that key most looks like; NULL: none is near. */
 const char *schema_suggest(enum schema_section section, const char *key);
 
