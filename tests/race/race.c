@@ -18,8 +18,8 @@
 /* What yield_point() knows of the thread that comes by. Thread-local: yield points are deep in the
  * code under test and have no argument for it. */
 struct here {
-    struct race_pause *pause;   /* stop at its point */
-    struct race_random *random; /* or now and then give the core away */
+    struct race_pause *pause; /* stop at its point */
+    struct random *random;    /* or now and then give the core away */
 };
 
 static _Thread_local struct here here;
@@ -59,27 +59,9 @@ void race_fail(const char *fmt, ...)
     _exit(1);
 }
 
-struct race_random race_random_init(uint64_t seed, unsigned thread)
+struct random race_random(const struct race *race, unsigned thread)
 {
-    /* Any state but 0 will do; neighbouring seeds must not give neighbouring states. */
-    uint64_t state =
-        (seed + 1) * UINT64_C(0x9e3779b97f4a7c15) ^ (thread + 1) * UINT64_C(0xbf58476d1ce4e5b9);
-
-    return (struct race_random){state != 0 ? state : 1};
-}
-
-/* xorshift64*, Vigna 2016. */
-uint64_t race_random_next(struct race_random *r)
-{
-    r->state ^= r->state >> 12;
-    r->state ^= r->state << 25;
-    r->state ^= r->state >> 27;
-    return r->state * UINT64_C(0x2545f4914f6cdd1d);
-}
-
-unsigned race_random_below(struct race_random *r, unsigned limit)
-{
-    return (unsigned)((race_random_next(r) >> 32) * limit >> 32);
+    return (struct random){race->seed << 16 | thread};
 }
 
 /* ---- threads */
@@ -87,7 +69,7 @@ unsigned race_random_below(struct race_random *r, unsigned limit)
 struct start {
     void (*fn)(void *);
     void *arg;
-    struct race_random random;
+    struct random random;
     pthread_barrier_t *together;
 };
 
@@ -103,7 +85,7 @@ static void *thread_main(void *arg)
 
 void race_yield(void)
 {
-    if (here.random != NULL && race_random_below(here.random, 16) == 0)
+    if (here.random != NULL && random_below(here.random, 16) == 0)
         sched_yield();
 }
 
@@ -115,8 +97,8 @@ void race_run(const struct race *race, unsigned n, void (*fn)(void *), void *arg
 
     RACE_CHECK(threads != NULL && starts != NULL && pthread_barrier_init(&together, NULL, n) == 0);
     for (unsigned i = 0; i < n; i++) {
-        starts[i] = (struct start){fn, (char *)args + i * size,
-                                   race_random_init(race->seed, 1000 + i), &together};
+        starts[i] =
+            (struct start){fn, (char *)args + i * size, race_random(race, 1000 + i), &together};
         RACE_CHECK(pthread_create(&threads[i], NULL, thread_main, &starts[i]) == 0);
     }
     for (unsigned i = 0; i < n; i++)

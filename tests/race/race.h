@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/random.h"
 #include "weir/base/check.h"
 #include "weir/base/mailbox.h"
 
@@ -38,14 +39,8 @@ __attribute__((noreturn)) void race_fail(const char *fmt, ...) PRINTF_LIKE(1, 2)
             race_fail("%s:%d: %s does not hold", __FILE__, __LINE__, #expr);                       \
     } while (0)
 
-/* Random numbers of one thread. */
-struct race_random {
-    uint64_t state;
-};
-
-struct race_random race_random_init(uint64_t seed, unsigned thread);
-uint64_t race_random_next(struct race_random *r);
-unsigned race_random_below(struct race_random *r, unsigned limit);
+/* The random numbers of one thread. */
+struct random race_random(const struct race *race, unsigned thread);
 
 /* Now and then gives the core of a thread of race_run() away: between steps that others may come
  * between. The yield points of the modules do the same. */

@@ -26,7 +26,7 @@ struct worker {
     struct test *test;
     uint64_t id;
     uint64_t n_steps;
-    struct race_random random;
+    struct random random;
 };
 
 static struct arena *make_arena(size_t n_chunks)
@@ -63,8 +63,8 @@ static void work(void *arg)
         fill(chunk, w->id << 32 | step);
         race_yield();
         check(chunk, w->id << 32 | step);
-        if (race_random_below(&w->random, 2) == 0) {
-            unsigned place = race_random_below(&w->random, N_PLACES);
+        if (random_below(&w->random, 2) == 0) {
+            unsigned place = random_below(&w->random, N_PLACES);
 
             fill(chunk, place);
             chunk = atomic_exchange_explicit(&t->places[place], chunk, memory_order_acq_rel);
@@ -82,10 +82,8 @@ static void many_threads(const struct race *race)
     struct worker workers[N_THREADS];
 
     for (unsigned i = 0; i < N_THREADS; i++)
-        workers[i] = (struct worker){.test = &t,
-                                     .id = i,
-                                     .n_steps = N_STEPS * race->factor,
-                                     .random = race_random_init(race->seed, i)};
+        workers[i] = (struct worker){
+            .test = &t, .id = i, .n_steps = N_STEPS * race->factor, .random = race_random(race, i)};
     race_run(race, N_THREADS, work, workers, sizeof(workers[0]));
     for (unsigned i = 0; i < N_PLACES; i++) {
         uint64_t *chunk = atomic_load_explicit(&t.places[i], memory_order_relaxed);

@@ -48,7 +48,7 @@ struct reactor {
     /* its own: */
     struct pool *pool;
     unsigned id;
-    struct race_random random;
+    struct random random;
     unsigned todo;                        /* transactions not begun in this round */
     uint32_t n_waiters;                   /* its queue */
     struct server *in_use[N_SERVERS_MAX]; /* by its clients */
@@ -153,7 +153,7 @@ static bool anyone_waits(struct reactor *me)
 static void release(struct reactor *me, struct server *s)
 {
     while (s != NULL) {
-        if (me->n_waiters > 0 && race_random_below(&me->random, 2)) { /* fairness may say so */
+        if (me->n_waiters > 0 && random_below(&me->random, 2)) { /* fairness may say so */
             serve(me, s);
             return;
         }
@@ -222,14 +222,14 @@ static bool step(struct reactor *me)
 {
     bool room = me->n_waiters + me->n_in_use < 1 + me->id % N_CLIENTS_MAX;
 
-    if (me->todo > 0 && room && (me->n_in_use == 0 || race_random_below(&me->random, 2))) {
+    if (me->todo > 0 && room && (me->n_in_use == 0 || random_below(&me->random, 2))) {
         me->todo--;
         acquire(me);
         return true;
     }
     if (me->n_in_use == 0)
         return false;
-    if (race_random_below(&me->random, 2))
+    if (random_below(&me->random, 2))
         sched_yield(); /* the transaction takes its time, so that others come to wait */
     else
         release(me, me->in_use[--me->n_in_use]);
@@ -243,7 +243,7 @@ static void work(struct reactor *me)
         if (step(me))
             continue;
         race_box_sleep(&me->box, me->pool->race);
-        if (me->n_waiters > 0 && race_random_below(&me->random, 8) == 0)
+        if (me->n_waiters > 0 && random_below(&me->random, 8) == 0)
             leave(me); /* before the grant that woke us is read */
     }
 }
@@ -267,7 +267,7 @@ static void run_reactor(void *arg)
     struct reactor *me = arg;
 
     for (uint64_t i = 0; i < me->pool->race->factor * N_ROUNDS; i++) {
-        me->todo = 1 + race_random_below(&me->random, N_TODO_MAX);
+        me->todo = 1 + random_below(&me->random, N_TODO_MAX);
         me->n_done += me->todo;
         work(me);
         wait_for_all(me);
@@ -319,7 +319,7 @@ static void run(const struct race *race, unsigned n_servers)
     for (unsigned i = 0; i < N_REACTORS; i++) {
         struct reactor *r = &p.reactors[i];
 
-        *r = (struct reactor){.pool = &p, .id = i, .random = race_random_init(race->seed, i)};
+        *r = (struct reactor){.pool = &p, .id = i, .random = race_random(race, i)};
         shelf_init(&r->shelf);
         demand_init(&r->demand);
         race_box_init(&r->box);

@@ -30,7 +30,7 @@ struct pool {
 struct member {
     struct pool *pool;
     unsigned id;
-    struct race_random random;
+    struct random random;
     uint64_t n_steps;
     uint64_t n_used;
 };
@@ -43,15 +43,15 @@ static void make_shelf(struct pool *p, unsigned reactor, struct shelf *mine)
     RACE_CHECK(has != NULL && has == shelves_get(&p->shelves, reactor));
 }
 
-static unsigned take(struct member *me)
+static unsigned take_this(struct member *me)
 {
     struct pool *p = me->pool;
-    unsigned other = race_random_below(&me->random, p->n_threads);
-    unsigned number = race_random_below(&me->random, p->n_servers);
-    struct shelf *h = shelves_get(&p->shelves, other);
+    struct shelf *h;
+    unsigned number;
 
-    if (race_random_below(&me->random, 8) != 0)
-        return shelves_take(&p->shelves, me->id);
+    RACE_CHECK(p->n_threads > 0 && p->n_servers > 0);
+    h = shelves_get(&p->shelves, (unsigned)random_below(&me->random, p->n_threads));
+    number = (unsigned)random_below(&me->random, p->n_servers);
     return h != NULL && shelf_take_this(h, number) ? number : SHELF_NONE;
 }
 
@@ -81,12 +81,13 @@ static void run_member(void *arg)
         }
     }
     for (uint64_t i = 0; i < me->n_steps; i++) {
-        unsigned number = take(me);
+        unsigned number =
+            random_below(&me->random, 8) ? shelves_take(&p->shelves, me->id) : take_this(me);
 
         if (number == SHELF_NONE)
             continue;
         use(me, &p->servers[number]);
-        shelves_give(&p->shelves, race_random_below(&me->random, 8) ? me->id : next, number);
+        shelves_give(&p->shelves, random_below(&me->random, 8) ? me->id : next, number);
     }
 }
 
@@ -132,7 +133,7 @@ static void run(const struct race *race, unsigned n_threads, unsigned n_servers)
     for (unsigned i = 0; i < n_threads; i++)
         members[i] = (struct member){.pool = p,
                                      .id = i,
-                                     .random = race_random_init(race->seed, i),
+                                     .random = race_random(race, i),
                                      .n_steps = race->factor * N_STEPS_ALL / n_threads};
     race_run(race, n_threads, run_member, members, sizeof(members[0]));
     check_at_rest(p);
