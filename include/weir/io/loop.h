@@ -78,9 +78,10 @@ void loop_free(struct loop *l);
 const char *loop_describe(const struct loop *l);
 enum loop_engine loop_engine(const struct loop *l);
 
-/* One turn; blocks until something happens (a turn may end without any callback) or a timer is due.
- * What was sent before the call and in its callbacks is with the kernel when it returns. 0, or
- * -errno where the kernel refuses to go on (the caller should end). */
+/* One turn; blocks until something happens (a turn may end without any callback) or a timer is due,
+ * not at all where something was sent since the last one. What was sent before the call and in its
+ * callbacks is with the kernel when it returns. 0, or -errno where the kernel refuses to go on (the
+ * caller should end). */
 NODISCARD int loop_turn(struct loop *l);
 
 /* Turns until loop_stop() has been called on this thread, now or before. Cheaper than calling
