@@ -423,7 +423,7 @@ static int load_tree(struct loader *l)
         bool known = line >= 1 && (uint32_t)line <= l->syntax.n_places;
 
         r = source_fail(&l->source, known ? &l->syntax.places[line - 1] : &nowhere, known,
-                        "syntax error: %s", config_error_text(&tree));
+                        "libconfig: %s", config_error_text(&tree));
     }
     config_destroy(&tree);
     return r;
