@@ -6,6 +6,7 @@
 As a program it runs until SIGINT or SIGTERM and prints how to connect: postgres.py [OPTION=VALUE ...]
 """
 
+import contextlib
 import glob
 import os
 import secrets
@@ -46,25 +47,19 @@ class Postgres:
         self.process = None
 
     def __enter__(self):
-        self._folder = temporary_folder()
-        self.folder = self._folder.__enter__()
-        try:
+        with contextlib.ExitStack() as stack:
+            self.folder = stack.enter_context(temporary_folder())
             self._create()
             self._start()
+            stack.callback(self._stop)
             self.psql(f"create role app login password '{self.passwords['app']}'", user="postgres",
                       database="postgres")
             self.psql("create database app owner app", user="postgres", database="postgres")
-        except BaseException:
-            self.__exit__()
-            raise
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_):
-        if self.process is not None:
-            if self.process.child.poll() is None:
-                self.process.stop(signal.SIGINT)
-            self.process.kill()
-        self._folder.__exit__(None, None, None)
+        self._stack.close()
 
     @property
     def data(self):
@@ -88,11 +83,16 @@ class Postgres:
         self.process = Process(unprivileged([binary("postgres"), "-D", self.data, *options], "INT"))
         try:
             self.process.wait_for("database system is ready to accept connections", timeout=60)
-        except AssertionError:
+        except BaseException:
             self.process.kill()
             if tries == 0 or "could not bind" not in self.process.output():
                 raise
             self._start(tries - 1)
+
+    def _stop(self):
+        with self.process:
+            if self.process.child.poll() is None:
+                self.process.stop(signal.SIGINT)
 
     def psql_command(self, user="app", database="app"):
         return ["psql", "-X", "-h", self.host, "-p", str(self.port), "-U", user, database]

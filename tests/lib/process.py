@@ -38,12 +38,14 @@ def temporary_folder():
 
 
 def write_file(path, text, mode=0o640):
-    """A file that the unprivileged user can read."""
-    with open(path, "w", encoding="utf-8") as file:
+    """A file that the unprivileged user can read; whoever reads it meanwhile sees all or nothing."""
+    unfinished = path + ".new"
+    with open(unfinished, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), mode)
         file.write(text)
     if os.geteuid() == 0:
-        shutil.chown(path, UNPRIVILEGED)
+        shutil.chown(unfinished, UNPRIVILEGED)
+    os.replace(unfinished, path)
     return path
 
 

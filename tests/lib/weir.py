@@ -1,5 +1,6 @@
 """The daemon under test: an unprivileged process in a folder of its own."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -20,19 +21,20 @@ class Weir:
         self.process = None
 
     def __enter__(self):
-        self._folder = temporary_folder()
-        self.folder = self._folder.__enter__()
-        # Another user may not be able to reach the build folder.
-        self.program = shutil.copy(self._program, self.folder)
-        self.path = self.write("weir.conf", self.config)
-        self.process = Process(self.command(*self._options, self.path), echo=self._echo)
+        with contextlib.ExitStack() as stack:
+            self.folder = stack.enter_context(temporary_folder())
+            # Another user may not be able to reach the build folder.
+            self.program = shutil.copy(self._program, self.folder)
+            self.path = self.write("weir.conf", self.config)
+            self.process = stack.enter_context(
+                Process(self.command(*self._options, self.path), echo=self._echo))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_):
-        if self.process.child.poll() is None:
-            self.process.stop()
-        self.process.kill()
-        self._folder.__exit__(None, None, None)
+        with self._stack:
+            if self.process.child.poll() is None:
+                self.process.stop()
 
     def command(self, *arguments):
         """The program with other arguments, as the same user."""
