@@ -17,6 +17,8 @@
 #define CACHE_LINE 128
 
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define CONTAINER_OF_CONST(ptr, type, member)                                                      \
+    ((const type *)(const void *)((const char *)(ptr)-offsetof(type, member)))
 
 /* Writes the failed check and a stack trace to standard error, then aborts. Any thread. */
 __attribute__((noreturn, cold)) void check_failed(const char *expr, const char *file, int line,
