@@ -70,6 +70,7 @@ int arena_new(struct arena **out, const struct arena_config *config)
         arena_free(a);
         return err;
     }
+    freelist_open(&a->free_chunks, (uint32_t)config->n_chunks);
     *out = a;
     return 0;
 }

@@ -35,6 +35,19 @@ void freelist_fini(struct freelist *f)
     f->links = NULL;
 }
 
+void freelist_open(struct freelist *f, uint32_t n_open)
+{
+    ASSERT(n_open <= f->n);
+    ASSERT(n_open >= atomic_load_explicit(&f->n_open, memory_order_relaxed));
+    /* release: pairs with the acquire in extend() */
+    atomic_store_explicit(&f->n_open, n_open, memory_order_release);
+}
+
+uint32_t freelist_n_open(const struct freelist *f)
+{
+    return atomic_load_explicit(&f->n_open, memory_order_relaxed);
+}
+
 static uint32_t pop(struct freelist *f)
 {
     /* acquire: pairs with the release in freelist_give(). Other takes may have come between; they
@@ -56,14 +69,17 @@ static uint32_t pop(struct freelist *f)
     return link - 1;
 }
 
+/* The lowest index that was never taken. */
 static uint32_t extend(struct freelist *f)
 {
-    /* relaxed: nobody has written anything that belongs to this index. */
+    /* acquire: pairs with the release in freelist_open() */
+    uint32_t n_open = atomic_load_explicit(&f->n_open, memory_order_acquire);
     uint32_t index = atomic_load_explicit(&f->n_ever_taken, memory_order_relaxed);
 
     do {
-        if (index == f->n)
+        if (index >= n_open)
             return FREELIST_NONE;
+        /* relaxed: no holder has written anything for this one to see */
     } while (!atomic_compare_exchange_weak_explicit(&f->n_ever_taken, &index, index + 1,
                                                     memory_order_relaxed, memory_order_relaxed));
     return index;
@@ -77,7 +93,8 @@ uint32_t freelist_take(struct freelist *f)
         YIELD_POINT(YIELD_FREELIST_EMPTY);
         index = extend(f);
     }
-    /* All have been taken once, which stays so: if the list is empty now, all are taken now. */
+    /* All that were open have been taken once, which stays so: if the list is empty now, they all
+     * are taken now. */
     if (index == FREELIST_NONE)
         index = pop(f);
     if (index == FREELIST_NONE)

@@ -3,9 +3,9 @@
  * of arena and slab. The things themselves are never touched, so whoever holds one may write all
  * of it while another thread, a step behind, still looks at the list.
  *
- * Invariants: an index is either taken by exactly one holder, or on the list, or was never taken;
- * the last given is taken first; never-taken ones come, in order, only when the list is empty, so
- * the things in use stay few and low.
+ * Invariants: n_ever_taken <= n_open <= n; an index below n_open is either taken by exactly one
+ * holder, or on the list, or was never taken; the last given is taken first; never-taken ones come,
+ * in order, only when the list is empty, so the things in use stay few and low.
  */
 #ifndef WEIR_BASE_FREELIST_H
 #define WEIR_BASE_FREELIST_H
@@ -23,15 +23,21 @@ struct freelist {
     _Alignas(CACHE_LINE) _Atomic uint64_t head; /* tag and first link, see freelist.c */
     _Atomic uint32_t n_taken;
     _Atomic uint32_t n_ever_taken; /* this index and higher ones were never taken */
-    _Atomic uint32_t *links;       /* one for each index; neither this nor n ever changes */
-    uint32_t n;
+    _Atomic uint32_t n_open;       /* this index and higher ones may not be taken yet */
+    uint32_t n;                    /* never changes, nor does links */
+    _Atomic uint32_t *links;       /* one for each index */
 };
 
-/* n indices, all free; 1 <= n <= FREELIST_MAX. 0 or -ENOMEM. */
+/* n indices, none open; 1 <= n <= FREELIST_MAX. 0 or -ENOMEM. */
 NODISCARD int freelist_init(struct freelist *f, uint32_t n);
 void freelist_fini(struct freelist *f);
 
-/* Any thread. FREELIST_NONE when all are taken. */
+/* Opens all below n_open, which is at most n and never goes back. One thread at a time; what it
+ * wrote before is seen by whoever takes one of them. */
+void freelist_open(struct freelist *f, uint32_t n_open);
+uint32_t freelist_n_open(const struct freelist *f);
+
+/* Any thread. FREELIST_NONE when all open ones are taken. */
 NODISCARD uint32_t freelist_take(struct freelist *f);
 
 /* Any thread; what the caller wrote before is seen by whoever takes the index next. */

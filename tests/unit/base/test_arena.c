@@ -10,6 +10,8 @@
 #include "lib/random.h"
 #include "weir/base/arena.h"
 
+#include "../../../src/base/poison.h"
+
 static struct arena *make(size_t chunk_size, size_t n_chunks)
 {
     struct arena_config config = {.chunk_size = chunk_size, .n_chunks = n_chunks};
@@ -111,7 +113,7 @@ Test(arena, unused_chunks_cost_nothing)
     struct rusage before, after;
     struct arena *a = NULL;
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef POISON_ASAN
     cr_skip_test("the shadow of the arena counts");
 #endif
     getrusage(RUSAGE_SELF, &before);
@@ -195,9 +197,7 @@ Test(arena, free_with_a_chunk_out_aborts, .signal = SIGABRT)
     arena_free(a);
 }
 
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-
+#ifdef POISON_ASAN
 Test(arena, free_chunks_are_poisoned)
 {
     struct arena *a = make(4096, 10);
