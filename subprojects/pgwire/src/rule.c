@@ -70,9 +70,11 @@ const struct pgw_rule pgw_frontend_rules[PGW_N_TYPES] = {
 const struct pgw_rule pgw_backend_rules[PGW_N_TYPES] = {
     [PGW_B_AUTHENTICATION] = {"Authentication", I32, I32 + PGW_AUTH_MAX, AUTH, 0, PGW_INTERCEPT},
     [PGW_B_NEGOTIATE_PROTOCOL_VERSION] =
-        {"NegotiateProtocolVersion", OPTIONS, OPTIONS + PGW_STARTUP_BODY_MAX, AUTH, 0, PGW_INTERCEPT},
+        {"NegotiateProtocolVersion", OPTIONS, OPTIONS + PGW_STARTUP_BODY_MAX, AUTH, 0,
+         PGW_INTERCEPT},
     [PGW_B_BACKEND_KEY_DATA] =
-        {"BackendKeyData", PID + PGW_CANCEL_KEY_MIN, PID + PGW_CANCEL_KEY_MAX, SETUP, 0, PGW_INTERCEPT},
+        {"BackendKeyData", PID + PGW_CANCEL_KEY_MIN, PID + PGW_CANCEL_KEY_MAX, SETUP, 0,
+         PGW_INTERCEPT},
     [PGW_B_READY_FOR_QUERY] =
         {"ReadyForQuery", 1, 1, SETUP | SIMPLE | FUNCTION | EXTENDED, 0, PGW_LOOK},
 

@@ -6,9 +6,11 @@
  * is an unknown letter: its phases and flags are empty, its action is PGW_VIOLATION and no length
  * fits it.
  *
- * Lengths are those PostgreSQL 15 accepts for framing (a client's message above them ends its
- * connection there), and at least what the message's format takes. A phase says where a message has
- * a meaning, not that PostgreSQL would end the connection elsewhere.
+ * Longest bodies are PostgreSQL 15's limits for clients: above them it closes the connection
+ * without a word (an unknown letter it answers with FATAL 08P01). Shortest bodies are what the
+ * format takes; there PostgreSQL answers ERROR 08P01 and goes on, and a relay may well be stricter.
+ * A phase says where a message has a meaning, not that PostgreSQL would end the connection
+ * elsewhere.
  */
 #ifndef PGWIRE_RULE_H
 #define PGWIRE_RULE_H
