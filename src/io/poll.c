@@ -102,8 +102,8 @@ static int sock_register(struct poll_loop *p, struct sock *s)
     r = &p->fds[s->fd];
     if (r->object == NULL) { /* detached and attached again */
         r->object = s;
-        if (r->missed)
-            s->flags |= RX_DATA;
+        if (r->missed) /* data, FIN or both */
+            s->flags |= RX_DATA | RX_HUP;
         r->missed = false;
     }
     return 0;

@@ -92,6 +92,41 @@ ENGINE_TEST(move, after_a_stop)
     rig_fini(&r[1]);
 }
 
+/* What comes while nobody has the sock, as on a shelf, is found afterwards. */
+ENGINE_TEST(move, data_and_fin_while_detached)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        struct rig r[2];
+        struct end e = {.expects = 0};
+        struct peer p;
+        int fds[2];
+
+        rig_init(&r[0], *variant, defaults);
+        rig_init(&r[1], *variant, defaults);
+        rig_pair(i % 2 == 0 ? RIG_UNIX : RIG_TCP, fds);
+        end_open(&e, &r[0], fds[0]);
+        peer_init(&p, &r[0], fds[1]);
+        sock_receive_once(&e.sock); /* the loop knows the descriptor */
+        cr_assert_eq(send(fds[1], rig_bytes(&r[0], 0, 0, 100).ptr, 100, 0), 100);
+        RIG_UNTIL(&r[0], e.n_received == 100);
+        sock_detach(&e.sock);
+        cr_assert_eq(send(fds[1], rig_bytes(&r[0], 0, 100, 100).ptr, 100, 0), 100);
+        if (i & 2)
+            cr_assert_eq(shutdown(fds[1], SHUT_WR), 0);
+        rig_let_pass(&r[0], 2);
+        cr_assert_eq(e.n_received, 100);
+        e.rig = &r[i / 4];
+        sock_attach(&e.sock, e.rig->loop);
+        sock_receive(&e.sock);
+        RIG_UNTIL(e.rig, e.n_received == 200 && e.n_fins == (i & 2) / 2);
+        end_close(&e);
+        RIG_UNTIL(e.rig, e.n_closed == 1);
+        peer_fini(&p);
+        rig_fini(&r[0]);
+        rig_fini(&r[1]);
+    }
+}
+
 ENGINE_TEST(move, not_with_anything_under_way)
 {
     struct rig r;

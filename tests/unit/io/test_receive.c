@@ -126,6 +126,8 @@ ENGINE_TEST(receive, fin_behind_data_in_one_batch)
         l.peer.fd = -1;
         RIG_UNTIL(&l.rig, l.end.n_fins == 1);
         cr_assert_eq(l.end.n_received, 60005);
+        sock_receive(&l.end.sock); /* no effect after FIN */
+        sock_receive_once(&l.end.sock);
         cr_assert_not(sock_receiving(&l.end.sock));
         rig_let_pass(&l.rig, 5);
         cr_assert_eq(l.end.n_errors, 0);

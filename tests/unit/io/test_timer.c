@@ -153,6 +153,34 @@ ENGINE_TEST(timer, no_turns_while_nothing_happens)
     rig_fini(&r);
 }
 
+/* Memory of a turn is free again in the next, also while the loop runs by itself. */
+static void use_scratch(struct wheel_timer *t)
+{
+    struct alarm *a = CONTAINER_OF(t, struct alarm, timer);
+
+    for (int i = 0; i < 10; i++)
+        cr_assert_not_null(loop_scratch(a->rig->loop, 16000));
+    if (++a->n_fired < 100)
+        loop_timer_set(a->rig->loop, t, 0);
+    else
+        loop_stop(a->rig->loop);
+}
+
+ENGINE_TEST(timer, scratch_is_free_again_in_the_next_turn)
+{
+    static const struct arena_config few = {.chunk_size = 65536, .n_chunks = 8};
+    struct loop_config config = {0};
+    struct rig r;
+    struct alarm a = {.timer.fire = use_scratch, .rig = &r};
+
+    cr_assert_eq(arena_new(&config.arena, &few), 0);
+    rig_init(&r, *variant, config);
+    loop_timer_set(r.loop, &a.timer, 0);
+    cr_assert_eq(loop_run(r.loop), 0);
+    rig_fini(&r);
+    arena_free(config.arena);
+}
+
 static void stop_now(struct wheel_timer *t)
 {
     loop_stop(CONTAINER_OF(t, struct alarm, timer)->rig->loop);

@@ -152,6 +152,63 @@ ENGINE_TEST(watch, memory_and_descriptor_are_reused)
     rig_fini(&r);
 }
 
+/* The first to ring removes the other, which is ready too, and opens something else under the same
+ * number: an event of the former must not be taken for one of the latter. */
+struct successor {
+    struct loop_watch watch;
+    struct successor *other;
+    struct loop *loop;
+    unsigned n_rung;
+};
+
+static void rung_by_mistake(struct loop_watch *w, unsigned revents)
+{
+    (void)revents;
+    CONTAINER_OF(w, struct successor, watch)->n_rung += 1000;
+}
+
+static void replace_the_other(struct loop_watch *w, unsigned revents)
+{
+    struct successor *other = CONTAINER_OF(w, struct successor, watch)->other;
+    int fd = other->watch.fd;
+
+    (void)revents;
+    CONTAINER_OF(w, struct successor, watch)->n_rung++;
+    loop_watch_remove(w);
+    loop_watch_remove(&other->watch);
+    close(fd);
+    other->watch = (struct loop_watch){
+        .fd = eventfd(0, EFD_NONBLOCK), .events = POLLIN, .ready = rung_by_mistake};
+    cr_assert_eq(other->watch.fd, fd);
+    cr_assert_eq(loop_watch_add(other->loop, &other->watch), 0);
+}
+
+ENGINE_TEST(watch, successor_under_the_same_number)
+{
+    struct rig r;
+    struct successor s[2];
+
+    rig_init(&r, *variant, defaults);
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 2; i++) {
+            s[i] = (struct successor){.other = &s[1 - i], .loop = r.loop};
+            s[i].watch = (struct loop_watch){
+                .fd = eventfd(0, EFD_NONBLOCK), .events = POLLIN, .ready = replace_the_other};
+            cr_assert_eq(loop_watch_add(r.loop, &s[i].watch), 0);
+        }
+        rig_let_pass(&r, 1);
+        poke(s[0].watch.fd);
+        poke(s[1].watch.fd);
+        rig_let_pass(&r, 3);
+        cr_assert_eq(s[0].n_rung + s[1].n_rung, 1);
+        for (int i = 0; i < 2; i++) {
+            loop_watch_remove(&s[i].watch);
+            close(s[i].watch.fd);
+        }
+    }
+    rig_fini(&r);
+}
+
 ENGINE_TEST(watch, added_from_a_callback)
 {
     struct rig r;
