@@ -35,6 +35,7 @@ enum sock_flag {
     RX_DATA = 1U << 6,   /* the socket is known to hold data or FIN */
     RX_HUP = 1U << 7,    /* epoll: FIN lies behind the data, so RX_DATA stays until it is read */
     RX_BULK = 1U << 8,   /* io_uring: receives use the large buffers */
+    RX_NEXT = 1U << 21,  /* io_uring: waited for a buffer and its turn has come */
 
     TX_BUSY = 1U << 9,   /* the engine is sending the queue or waits for the connection */
     TX_WATCH = 1U << 10, /* epoll: registered for writability */

@@ -81,12 +81,12 @@ void sock_writable(struct sock *s)
     int error = 0;
     socklen_t len = sizeof(error);
 
-    s->flags &= ~(unsigned)TX_BUSY;
-    if (s->flags & CLOSING) {
-        sock_owes(s, 0);
+    if (s->flags & (FAILED | CLOSING)) {
+        sock_send_over(s);
         return;
     }
     ASSERT(s->flags & CONNECTING);
+    s->flags &= ~(unsigned)TX_BUSY;
     if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         error = errno;
     if (error != 0) {
