@@ -165,11 +165,10 @@ static int load_key(struct loader *l, struct section *s, const config_setting_t 
     return r == -EINVAL ? fail_value(l, s, row, setting) : r;
 }
 
-/* Every row that may stand in the section and is not inherited from another. */
+/* In an entry of databases or users the inheritable ones mean nothing until they are given. */
 static int load_defaults(struct loader *l, const struct section *s)
 {
     struct value_target target = {s->base, &l->conf->memory, l->folder};
-    bool inherits = s->id == SCHEMA_DATABASES || s->id == SCHEMA_USERS;
     size_t n_rows;
     const struct schema_row *rows = schema_rows(&n_rows);
 
@@ -177,8 +176,7 @@ static int load_defaults(struct loader *l, const struct section *s)
     for (size_t i = 0; i < n_rows; i++) {
         int r = 0;
 
-        if ((rows[i].sections & s->id) != 0 && rows[i].default_text != NULL &&
-            !(inherits && rows[i].policy))
+        if ((rows[i].sections & s->id) != 0 && rows[i].default_text != NULL)
             r = value_store_default(&rows[i], &target);
         if (r != 0)
             return r;

@@ -77,7 +77,7 @@ uint64_t value_number(const struct schema_row *row, const void *section)
 
 _Static_assert(sizeof(enum conf_pool_mode) == sizeof(uint32_t), "enums are stored as numbers");
 
-static void number_put(const struct schema_row *row, void *section, uint64_t number)
+void value_put_number(const struct schema_row *row, void *section, uint64_t number)
 {
     void *at = field(row, section);
     uint32_t narrow = (uint32_t)number;
@@ -102,7 +102,7 @@ static int number_store(const struct schema_row *row, uint64_t number, void *sec
         return -EINVAL;
     if (row->power_of_two && (number & (number - 1)) != 0)
         return -EINVAL;
-    number_put(row, section, number);
+    value_put_number(row, section, number);
     return 0;
 }
 
@@ -161,7 +161,7 @@ static int enum_store(const struct schema_row *row, const char *text, void *sect
 {
     for (uint32_t i = 0; row->choices[i] != NULL; i++) {
         if (strcmp(text, row->choices[i]) == 0) {
-            number_put(row, section, i);
+            value_put_number(row, section, i);
             return 0;
         }
     }
@@ -291,7 +291,7 @@ int value_store(const struct schema_row *row, const struct value *value,
     case VALUE_BOOL:
         if (row->type != SCHEMA_BOOL)
             return -EINVAL;
-        number_put(row, target->section, value->integer != 0);
+        value_put_number(row, target->section, value->integer != 0);
         return 0;
     case VALUE_INTEGER:
         return store_integer(row, value->integer, target->section);

@@ -48,8 +48,9 @@ size_t value_text(const struct schema_row *row, const void *section, char *out, 
 /* Whether the text of a value must stand in quotes in a file. */
 bool value_is_quoted(const struct schema_row *row);
 
-/* The value of a row that holds a bool, number or enum. */
+/* The value of a row that holds a bool, number or enum, as it lies in the section's struct. */
 uint64_t value_number(const struct schema_row *row, const void *section);
+void value_put_number(const struct schema_row *row, void *section, uint64_t number);
 
 bool value_equal(const struct schema_row *row, const void *a, const void *b);
 

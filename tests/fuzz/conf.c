@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "weir/conf/conf.h"
+#include "weir/conf/pool.h"
 #include "weir/conf/show.h"
 
 static void check_snapshot(const struct conf *c)

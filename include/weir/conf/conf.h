@@ -167,20 +167,4 @@ struct conf *conf_get(struct conf *c);
 /* Any thread. NULL is fine. */
 void conf_put(struct conf *c);
 
-/* What one pool is built from: the configuration as it applies to one database and one user. */
-struct conf_pool {
-    const char *host;
-    uint32_t port;
-    const char *dbname;
-    const char *user; /* who logs in at the server, and whose entry under users applies */
-    const char *password;
-    struct conf_policy policy; /* inherited values filled in; min_pool_size <= pool_size */
-};
-
-/* The pool for a client that logged in as user and asked for database. False: no entry serves
- * that name. Strings in *out live as long as the snapshot and the two arguments. Any thread;
- * two binary searches. */
-NODISCARD bool conf_pool_find(const struct conf *c, const char *database, const char *user,
-                              struct conf_pool *out);
-
 #endif

@@ -214,6 +214,11 @@ static void quantity_cases(const struct place_of_key *p)
     refuse(p, "\"1.5h\"");
     refuse(p, "\"5s MB\"");
     refuse(p, "\"99999999999999999999\"");
+    /* each of these is small again if it wraps at 64 bits */
+    refuse(p, "\"18446744073709551621\"");
+    refuse(p, row->type == SCHEMA_SIZE ? "\"18014398509481985kB\"" : "\"18446744073709552us\"");
+    if (row->type == SCHEMA_DURATION)
+        refuse(p, "18446744074");
     refuse(p,
            row->type == SCHEMA_SIZE ? "\"18446744073709551615kB\"" : "\"18446744073709551615d\"");
     refuse(p, row->type == SCHEMA_SIZE ? "\"5s\"" : "\"5kB\"");

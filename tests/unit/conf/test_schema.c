@@ -115,6 +115,8 @@ Test(schema, suggestions)
     cr_assert_str_eq(schema_suggest(SCHEMA_WEIR, "max_client_con"), "max_client_conn");
     cr_assert_str_eq(schema_suggest(SCHEMA_WEIR, "log_file"), "logfile");
     cr_assert_str_eq(schema_suggest(SCHEMA_ARENA, "chunksize"), "chunk_size");
+    cr_assert_str_eq(schema_suggest(SCHEMA_DATABASES, "prot"), "port");
+    cr_assert_null(schema_suggest(SCHEMA_DATABASES, "pr"));
     cr_assert_null(schema_suggest(SCHEMA_WEIR, "zzzzzzzz"));
     cr_assert_null(schema_suggest(SCHEMA_WEIR, ""));
     cr_assert_str_eq(schema_other_name(SCHEMA_WEIR, "pool_size"), "default_pool_size");

@@ -53,6 +53,9 @@ static const struct refusal refusals[] = {
     {"weir = {\nauth_file = \"users;\n};", 2, "not closed: a '\"' is missing"},
     {"weir = { /* a comment\n};", 1, "this comment is not closed"},
     {"weir = { /*/ };", 1, "this comment is not closed"},
+    {"weir = { /* two\n lines */ reactors = 65; };", 2, "weir.reactors = 65"},
+    {"weir = { # one\n // two\n reactors = 65; };", 3, "weir.reactors = 65"},
+    {"weir = { };\nusers = ( { name = \"a\"; },\nb );", 3, "users = b: text"},
     /* zero bytes would cut what the library sees */
     {"weir = {\nauth_file = \"a\\x00b\";\n};", 2, "zero bytes are not possible"},
     {"weir = {\nauth_file = \"a\\X00b\";\n};", 2, "zero bytes are not possible"},
@@ -197,12 +200,16 @@ static char *repeat(const char *begin, const char *piece, size_t n, const char *
 
 Test(syntax, nesting_is_bounded)
 {
+    static const char most[] =
+        "weir = (((((((((((((((((((((((((((((((( ))))))))))))))))))))))))))))))));";
     char *deep = repeat("weir = ", "(", 100000, "");
     struct conf_error error;
 
     case_refuse(deep, &error);
     case_message(&error, 1, "nested more than 32 deep", "100000 times (");
     free(deep);
+    case_refuse(most, &error);
+    case_message(&error, 1, "weir: accepted: a group", most);
 }
 
 Test(syntax, settings_of_a_group_are_bounded)
