@@ -120,14 +120,14 @@ static void write_now(const struct log_record *record)
         return; /* nobody is left to be told */
 }
 
-/* False: the line is lost, and counted. */
+/* False: the line is lost, and counted. Then the ring is full, and the writer on its way. */
 static bool send(struct log_ring *r, const struct log_record *record)
 {
-    bool is_in = log_ring_put(r, record);
-
+    if (!log_ring_put(r, record))
+        return false;
     if (log_ring_note(r, LOG_RING_NOTED))
         post(r->log, &r->mail);
-    return is_in;
+    return true;
 }
 
 void log_event(struct log_site *site, enum log_level level, const struct log_context *context,

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "yield.h"
+
 /* In front of each record, aligned. */
 struct header {
     uint32_t size; /* of the record with its header, aligned; 0: skip to the beginning */
@@ -82,6 +84,7 @@ bool log_ring_put(struct log_ring *r, const struct log_record *record)
 
 bool log_ring_note(struct log_ring *r, enum log_ring_state state)
 {
+    YIELD_POINT(YIELD_LOG_PUT);
     /* An exchange even if it is noted already: a load could be done before our record is visible,
      * and the writer could have hushed and read in between. Pairs with the exchange in
      * log_ring_hush(). */
@@ -90,9 +93,13 @@ bool log_ring_note(struct log_ring *r, enum log_ring_state state)
 
 bool log_ring_hush(struct log_ring *r)
 {
+    unsigned old;
+
+    YIELD_POINT(YIELD_LOG_HUSHING);
     /* Pairs with the exchange in log_ring_note(). */
-    return atomic_exchange_explicit(&r->state, LOG_RING_QUIET, memory_order_seq_cst) ==
-           LOG_RING_LEFT;
+    old = atomic_exchange_explicit(&r->state, LOG_RING_QUIET, memory_order_seq_cst);
+    YIELD_POINT(YIELD_LOG_HUSHED);
+    return old == LOG_RING_LEFT;
 }
 
 size_t log_ring_head(struct log_ring *r)

@@ -63,7 +63,7 @@ NODISCARD struct log_ring *log_ring_new(struct log *log, const char *name, size_
 void log_ring_free(struct log_ring *r);
 
 /* Producer. Copies the record's level, time and text in and counts it as sent. False: there was no
- * room, and it counts as lost too. The caller notes the ring afterwards in either case. */
+ * room, and it counts as lost too. True: note the ring. */
 NODISCARD bool log_ring_put(struct log_ring *r, const struct log_record *record);
 
 /* Producer. True: the ring must be posted. LEFT must be the last thing that it does with the ring.

@@ -21,6 +21,10 @@ enum yield_point {
 
     YIELD_FREELIST_SEEN,  /* a taker has read the first link and the next and not exchanged them */
     YIELD_FREELIST_EMPTY, /* ... found none, and has not looked at what was never taken */
+
+    YIELD_LOG_PUT,     /* a record is in the ring, and its reader has not been told */
+    YIELD_LOG_HUSHING, /* the reader has the mail, and will not be told again yet */
+    YIELD_LOG_HUSHED,  /* it will be told anew, and has not read */
 };
 
 #ifdef WEIR_YIELD_POINTS

@@ -19,7 +19,7 @@
  * code under test and have no argument for it. */
 struct here {
     struct race_pause *pause; /* stop at its point */
-    struct random *random;    /* or now and then give the core away */
+    struct random random;     /* or now and then give the core away */
 };
 
 static _Thread_local struct here here;
@@ -77,7 +77,7 @@ static void *thread_main(void *arg)
 {
     struct start *s = arg;
 
-    here.random = &s->random;
+    here.random = s->random;
     pthread_barrier_wait(s->together);
     s->fn(s->arg);
     return NULL;
@@ -85,7 +85,7 @@ static void *thread_main(void *arg)
 
 void race_yield(void)
 {
-    if (here.random != NULL && random_below(here.random, 16) == 0)
+    if (random_below(&here.random, 16) == 0)
         sched_yield();
 }
 

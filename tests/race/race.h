@@ -42,7 +42,7 @@ __attribute__((noreturn)) void race_fail(const char *fmt, ...) PRINTF_LIKE(1, 2)
 /* The random numbers of one thread. */
 struct random race_random(const struct race *race, unsigned thread);
 
-/* Now and then gives the core of a thread of race_run() away: between steps that others may come
+/* Now and then gives the core of this thread away: between steps that others may come
  * between. The yield points of the modules do the same. */
 void race_yield(void);
 

@@ -1,12 +1,14 @@
 /*
- * The races of shelf, mask and mailbox by name, each in the one order in which it goes wrong: a
- * thread is held at a yield point until another one has done its step. Chance does not find all of
- * them, so each is forced, and each test fails if the rule it stands for is taken out.
+ * The races of shelf, mask, mailbox and log by name, each in the one order in which it goes wrong:
+ * a thread is held at a yield point until another one has done its step. Chance does not find all
+ * of them, so each is forced, and each test fails if the rule it stands for is taken out.
  */
 #include <stdio.h>
 
 #include "race.h"
 #include "weir/base/shelf.h"
+
+#include "../../src/base/log_ring.h"
 
 #define N_REACTORS 3
 
@@ -360,6 +362,82 @@ static void consumer_awakes_by_itself(void)
     RACE_CHECK(mailbox_take_all(&box) == &push.mail);
 }
 
+/* ---- a log ring and its writer */
+
+struct logging {
+    struct log_ring *ring;
+    bool answer; /* of note: must post; of hush: the thread has left */
+};
+
+static void put_line(struct log_ring *r)
+{
+    RACE_CHECK(log_ring_put(r, &(struct log_record){.text = "line", .len = 4}));
+}
+
+static void do_log(void *arg)
+{
+    struct logging *l = arg;
+
+    put_line(l->ring);
+    l->answer = log_ring_note(l->ring, LOG_RING_NOTED);
+}
+
+static void do_hush(void *arg)
+{
+    struct logging *l = arg;
+
+    l->answer = log_ring_hush(l->ring);
+}
+
+static unsigned read_lines(struct log_ring *r)
+{
+    size_t head = log_ring_head(r);
+    struct log_record record;
+    unsigned n = 0;
+
+    for (; log_ring_peek(r, head, &record); n++)
+        log_ring_drop(r, &record);
+    return n;
+}
+
+/* The writer reads a line of which it has not been told: it is told of nothing later. */
+static void line_read_before_it_is_noted(void)
+{
+    struct log_ring *r = log_ring_new(NULL, "test", LOG_RING_SIZE_MIN);
+    struct logging second = {.ring = r};
+    struct race_pause producer;
+
+    RACE_CHECK(r != NULL);
+    put_line(r);
+    RACE_CHECK(log_ring_note(r, LOG_RING_NOTED));
+    race_pause_start(&producer, YIELD_LOG_PUT, do_log, &second);
+    RACE_CHECK(!log_ring_hush(r) && read_lines(r) == 2);
+    race_pause_end(&producer);
+    RACE_CHECK(second.answer);
+    RACE_CHECK(!log_ring_hush(r) && read_lines(r) == 0);
+    log_ring_free(r);
+}
+
+/* A line, and the thread's end, come when the writer has hushed the ring: it is told anew. */
+static void line_and_end_between_hush_and_read(void)
+{
+    struct log_ring *r = log_ring_new(NULL, "test", LOG_RING_SIZE_MIN);
+    struct logging hush = {.ring = r};
+    struct race_pause writer;
+
+    RACE_CHECK(r != NULL);
+    put_line(r);
+    RACE_CHECK(log_ring_note(r, LOG_RING_NOTED));
+    race_pause_start(&writer, YIELD_LOG_HUSHED, do_hush, &hush);
+    put_line(r);
+    RACE_CHECK(log_ring_note(r, LOG_RING_NOTED));
+    RACE_CHECK(!log_ring_note(r, LOG_RING_LEFT)); /* it is posted already */
+    race_pause_end(&writer);
+    RACE_CHECK(!hush.answer && read_lines(r) == 2);
+    RACE_CHECK(log_ring_hush(r) && read_lines(r) == 0);
+    log_ring_free(r);
+}
+
 int main(void)
 {
     static const struct {
@@ -382,6 +460,8 @@ int main(void)
         {"sleep between push and look", sleep_between_push_and_look},
         {"two producers see one sleeper", two_producers_see_one_sleeper},
         {"consumer awakes by itself", consumer_awakes_by_itself},
+        {"line read before it is noted", line_read_before_it_is_noted},
+        {"line and end between hush and read", line_and_end_between_hush_and_read},
     };
 
     race_begin("race_forced");

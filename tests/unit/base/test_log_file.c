@@ -205,6 +205,27 @@ Test(log_file, pieces_of_lines_are_continued, .timeout = 20)
     close(fds[1]);
 }
 
+/* A line of which a piece is out goes on where it began; only the next one goes to the new place.
+ */
+Test(log_file, line_is_not_spread_over_two_files)
+{
+    char *old_path = temp_path("old"), *new_path = temp_path("new");
+    struct log_file f = opened(old_path);
+    int fd;
+
+    cr_assert_eq(write(f.fd, "begun", 5), 5);
+    f.n_begun = 5;
+    cr_assert_eq(log_file_open(new_path, &fd), 0);
+    log_file_change(&f, fd);
+    write_text(&f, "begun and ended\n");
+    write_text(&f, "the next one\n");
+    log_file_fini(&f);
+    cr_expect_str_eq(content(old_path), "begun and ended\n");
+    cr_expect_str_eq(content(new_path), "the next one\n");
+    remove_temp(old_path);
+    remove_temp(new_path);
+}
+
 /* The disk is full in the middle of a line, and later there is room: the piece stays alone. */
 Test(log_file, torn_line_is_ended)
 {
