@@ -128,6 +128,51 @@ Test(log_file, changes_between_lines)
     remove_temp(new_path);
 }
 
+#define N_ROTATIONS 20
+#define N_LINES 2000
+
+/* Renamed and opened again while lines come: together the files have all lines, in order. */
+Test(log_file, rotation_loses_none, .timeout = 20)
+{
+    char *path = temp_path("log"), *rotated[N_ROTATIONS];
+    struct log_file f = opened(path);
+    struct log_config config = {
+        .sink = &f.sink, .level = LOG_LEVEL_INFO, .ring_size = LOG_RING_SIZE};
+    struct log *log;
+    unsigned n_seen = 0;
+    int fd;
+
+    cr_assert_eq(log_new(&log, &config), 0);
+    cr_assert_eq(log_attach(log, "test"), 0);
+    for (unsigned n = 0; n < N_LINES; n++) {
+        if (n % (N_LINES / N_ROTATIONS) == 0) {
+            char **to = &rotated[n / (N_LINES / N_ROTATIONS)];
+
+            cr_assert(asprintf(to, "%s.%u", path, n) > 0);
+            cr_assert_eq(rename(path, *to), 0);
+            cr_assert_eq(log_file_open(path, &fd), 0);
+            log_file_change(&f, fd);
+        }
+        log_event(NULL, LOG_LEVEL_INFO, NULL, "line", "n=%u", n);
+    }
+    log_detach();
+    log_free(log);
+    log_file_fini(&f);
+
+    for (int i = 0; i <= N_ROTATIONS; i++) {
+        const char *file = i < N_ROTATIONS ? rotated[i] : path;
+
+        for (const char *at = content(file); (at = strstr(at, "line n=")) != NULL; at++)
+            cr_assert_eq(strtoul(at + 7, NULL, 10), n_seen++);
+        if (i < N_ROTATIONS) {
+            unlink(file);
+            free(rotated[i]);
+        }
+    }
+    cr_expect_eq(n_seen, N_LINES);
+    remove_temp(path);
+}
+
 /* A pipe that nobody reads fills up; nothing is lost and nothing written twice once somebody does.
  */
 Test(log_file, full_pipe_is_waited_for, .timeout = 20)
