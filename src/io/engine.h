@@ -149,8 +149,12 @@ void sock_send_over(struct sock *s);
 /* Puts s on the list of those that owe a callback. */
 void sock_owes(struct sock *s, unsigned due);
 
-/* Makes the callbacks that are owed. */
+/* Makes the callbacks that are owed, but closed(). */
 void sock_tell_all(struct loop *l);
+
+/* Makes the closed() that are due. Only before anything else of a turn: an owner gives memory back
+ * in closed(), and bytes in it may have been passed to other socks earlier in the turn. */
+void sock_tell_closed(struct loop *l);
 
 /* The connection is of no more use; ended() or connected() will tell. */
 void sock_fail(struct sock *s, int error);

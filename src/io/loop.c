@@ -2,9 +2,10 @@
  * The order of a turn, and what both engines share: mail, timers, scratch memory, watches.
  *
  *     submit | wait        what was sent goes to the kernel; sleep until something happens
+ *     closed socks         callbacks: closed, of the turns before
  *     mail, timers         callbacks
  *     completions          callbacks
- *     what socks owe       callbacks: stopped, drained, ended by an error, closed
+ *     what socks owe       callbacks: stopped, drained, ended by an error
  *
  * An idle loop sleeps without a timeout: nothing here wakes up "to have a look".
  */
@@ -204,6 +205,7 @@ static void deliver(struct loop *l)
 {
     counter_add(&l->stats.n_turns, 1);
     l->now_ns = clock_now_ns();
+    sock_tell_closed(l);
     deliver_mail(l);
     wheel_advance(&l->wheel, l->now_ns);
     l->engine->deliver(l);

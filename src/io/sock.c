@@ -305,11 +305,6 @@ static void tell(struct sock *s)
     unsigned owed = s->flags & DUE_ANY;
     unsigned first = owed & -owed;
 
-    if (s->flags & CLOSING) {
-        if (!(s->flags & (RX_BUSY | TX_BUSY)))
-            finish_close(s);
-        return;
-    }
     s->flags &= ~first;
     if (owed != first)
         sock_owes(s, 0);
@@ -344,6 +339,29 @@ void sock_tell_all(struct loop *l)
 
     list_init(&now);
     list_splice_back(&now, &l->due);
-    while ((link = list_pop_front(&now)) != NULL)
-        tell(LIST_ITEM(link, struct sock, due_link));
+    while ((link = list_pop_front(&now)) != NULL) {
+        struct sock *s = LIST_ITEM(link, struct sock, due_link);
+
+        if (s->flags & CLOSING)
+            sock_owes(s, 0); /* to sock_tell_closed() of the next turn */
+        else
+            tell(s);
+    }
+}
+
+void sock_tell_closed(struct loop *l)
+{
+    struct list now;
+    struct list_link *link;
+
+    list_init(&now);
+    list_splice_back(&now, &l->due);
+    while ((link = list_pop_front(&now)) != NULL) {
+        struct sock *s = LIST_ITEM(link, struct sock, due_link);
+
+        if (!(s->flags & CLOSING))
+            sock_owes(s, 0);
+        else if (!(s->flags & (RX_BUSY | TX_BUSY)))
+            finish_close(s);
+    }
 }

@@ -49,7 +49,8 @@ struct sock_ops {
     /* Answer to sock_stop(): nothing is being received any more; what came first has been
      * delivered. May be NULL if that is never called. */
     void (*stopped)(struct sock *s);
-    /* Answer to sock_close(): the descriptor is closed and the memory is the owner's again. */
+    /* Answer to sock_close(), in a later turn: the descriptor is closed and the memory is the
+     * owner's again, bytes that it passed to other socks included. */
     void (*closed)(struct sock *s);
 };
 

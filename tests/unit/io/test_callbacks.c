@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -288,5 +289,60 @@ ENGINE_TEST(callbacks, never_come_from_within_a_call)
     sock_close(&e.sock);
     cr_assert_eq(e.n_closed, 0);
     RIG_UNTIL(&r, e.n_closed == 1);
+    rig_fini(&r);
+}
+
+/* Bytes of an owner that are on their way to somebody else, as a client's query is to a server,
+ * when the owner goes: closed() gives memory back, so it may not come before the bytes are gone. */
+struct passer {
+    struct end from;
+    struct end *to;
+    uint8_t *memory;
+};
+
+static void pass_on_and_close(struct end *e, struct span data)
+{
+    struct passer *p = e->ctx;
+
+    memcpy(p->memory, data.ptr, data.len);
+    sock_send(&p->to->sock, span_of(p->memory, data.len));
+    end_close(e);
+}
+
+static void wreck_memory(struct end *e)
+{
+    struct passer *p = e->ctx;
+
+    memset(p->memory, 0xee, 1000);
+    free(p->memory);
+    p->memory = NULL;
+}
+
+ENGINE_TEST(callbacks, closed_comes_after_what_was_sent_is_gone)
+{
+    struct rig r;
+    struct end to = {0};
+    struct passer p = {
+        .from = {.ctx = &p, .on_received = pass_on_and_close, .on_closed = wreck_memory},
+        .to = &to,
+        .memory = malloc(1000)};
+    struct peer source, sink;
+    int fds[4];
+
+    rig_init(&r, *variant, defaults);
+    rig_pair(RIG_UNIX, fds);
+    rig_pair(RIG_UNIX, fds + 2);
+    end_open(&p.from, &r, fds[0]);
+    end_open(&to, &r, fds[2]);
+    peer_init(&source, &r, fds[1]);
+    peer_init(&sink, &r, fds[3]);
+    peer_read(&sink, 1000);
+    sock_receive_once(&p.from.sock);
+    peer_send(&source, 1000);
+    RIG_UNTIL(&r, sink.n_received == 1000 && p.memory == NULL);
+    end_close(&to);
+    RIG_UNTIL(&r, to.n_closed == 1);
+    peer_fini(&source);
+    peer_fini(&sink);
     rig_fini(&r);
 }
