@@ -274,19 +274,20 @@ void log_free(struct log *log)
 
 struct log_counts log_count(struct log *log)
 {
-    struct log_counts counts;
+    /* What became of lines first, what was sent last: the sum does not run ahead. */
+    struct log_counts counts = {.written = counter_read(&log->writer.written),
+                                .lost = counter_read(&log->writer.lost)};
 
     pthread_mutex_lock(&log->mutex);
-    counts = log->ended;
+    counts.lost += log->ended.lost;
+    counts.sent = log->ended.sent;
     LIST_FOREACH(link, &log->rings)
     {
         struct log_ring *r = LIST_ITEM(link, struct log_ring, link);
 
-        counts.sent += counter_read(&r->sent);
         counts.lost += counter_read(&r->lost);
+        counts.sent += counter_read(&r->sent);
     }
     pthread_mutex_unlock(&log->mutex);
-    counts.written = counter_read(&log->writer.written);
-    counts.lost += counter_read(&log->writer.lost);
     return counts;
 }

@@ -1,8 +1,10 @@
 /*
  * Eight threads that log, a pipe, and a reader that checks every line. Proven: no line is torn or
  * comes twice, those of one thread are in order, written + lost = sent exactly, and the losses that
- * the log itself reports are all of them. Once with small rings and nobody holding back, and once
- * at 50,000 lines in a second, of which none may be lost.
+ * the log itself reports are all of them. Three times: with small rings and nobody holding back; at
+ * 50,000 lines in a second at most and a reader that keeps up, so that none may be lost; and in
+ * rounds that end when everything has been written, since a wake-up that was lost shows only when
+ * no line follows.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,6 +25,7 @@
 #define N_LINES 20000
 #define LINES_PER_S 50000
 #define BURST UINT64_C(25)
+#define N_UNDER_WAY 1000 /* of all threads; one ring has room for twice as many */
 #define BURST_NS (BURST * N_THREADS * NS_PER_S / LINES_PER_S)
 
 static const char filler[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz";
@@ -75,18 +78,25 @@ static void sleep_until(uint64_t ns)
         ;
 }
 
+/* Lines that are sent and neither written nor lost. */
+static uint64_t n_under_way(struct log *log)
+{
+    struct log_counts c = log_count(log);
+
+    return c.sent - c.written - c.lost;
+}
+
 static void keep_pace(const struct writer *w, uint64_t n, uint64_t start_ns)
 {
-    struct log_counts c;
-
-    if (w->pace == PACE_RATE && n % BURST == 0)
+    if (w->pace == PACE_RATE && n % BURST == 0) {
         sleep_until(start_ns + n / BURST * BURST_NS);
+        while (n_under_way(w->log) > N_UNDER_WAY) /* a busy machine: the reader does not keep up */
+            sched_yield();
+    }
     if (w->pace == PACE_ROUNDS && n % LINES_PER_ROUND == 0) {
         pthread_barrier_wait(w->round);
-        do {
+        while (n_under_way(w->log) > 0)
             sched_yield();
-            c = log_count(w->log);
-        } while (c.written + c.lost < c.sent);
         pthread_barrier_wait(w->round);
     }
 }

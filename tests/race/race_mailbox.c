@@ -11,8 +11,8 @@
 #include "race.h"
 
 #define N_PRODUCERS_MAX 8
-#define N_LETTERS 3         /* of each producer */
-#define N_ROUNDS_ALL 120000 /* letters sent by all producers together */
+#define N_LETTERS 3        /* of each producer */
+#define N_ROUNDS_ALL 60000 /* letters sent by all producers together */
 
 struct letter {
     struct mail mail;

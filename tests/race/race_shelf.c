@@ -12,7 +12,7 @@
 #include "weir/base/shelf.h"
 
 #define N_THREADS_MAX 8
-#define N_STEPS_ALL 400000 /* of all threads together, each size of pool */
+#define N_STEPS_ALL 200000 /* of all threads together, each size of pool */
 
 struct server {
     atomic_uint holder; /* 0: on a shelf. Relaxed: only the shelf must order its users */

@@ -120,7 +120,8 @@ void log_detach(void);
 /* Any thread, at any time. */
 void log_set_level(struct log *log, enum log_level level);
 
-/* Any thread. The writer's own lines, which report losses, are not counted. */
+/* Any thread. written + lost comes up to sent once nothing is under way. The writer's own lines,
+ * which report losses, are not counted. */
 struct log_counts {
     uint64_t sent, written, lost;
 };
