@@ -313,6 +313,22 @@ Test(refused, io_uring_by_seccomp)
     cr_assert_eq(run_in_child(forbidden_by_enosys), 0);
 }
 
+/* One line for the log: the engine, and what it uses of the kernel. */
+ENGINE_TEST(refused, nothing_and_says_what_it_uses)
+{
+    static const char *const engines[] = {"io_uring", "epoll", "io_uring"};
+    struct rig r;
+
+    rig_init(&r, *variant, (struct loop_config){0});
+    rig_let_pass(&r, 1); /* some is tried at the first turn */
+    cr_assert_eq(loop_engine(r.loop), rig_config(*variant).engine);
+    cr_assert_eq(strncmp(loop_describe(r.loop), engines[*variant], strlen(engines[*variant])), 0);
+    cr_assert_null(strchr(loop_describe(r.loop), '\n'));
+    if (*variant == RIG_URING_6_1)
+        cr_assert_not_null(strstr(loop_describe(r.loop), "one-shot receives"));
+    rig_fini(&r);
+}
+
 Test(refused, sizes_out_of_range)
 {
     static const struct loop_config wrong[] = {
