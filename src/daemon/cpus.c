@@ -208,11 +208,11 @@ uint32_t cpus_n_reactors(const struct cpus *c)
     return min_u32(c->n_allowed, c->n_quota);
 }
 
-int cpus_pin(uint16_t cpu)
+int cpus_pin(pthread_attr_t *attr, uint16_t cpu)
 {
     struct cpu_mask mask;
 
     CPU_ZERO_S(sizeof(mask), mask.sets);
     CPU_SET_S(cpu, sizeof(mask), mask.sets);
-    return sched_setaffinity(0, sizeof(mask), mask.sets) < 0 ? -errno : 0;
+    return -pthread_attr_setaffinity_np(attr, sizeof(mask), mask.sets);
 }

@@ -6,6 +6,7 @@
 #ifndef WEIR_DAEMON_CPUS_H
 #define WEIR_DAEMON_CPUS_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include "weir/base/check.h"
@@ -28,7 +29,8 @@ NODISCARD int cpus_read(const char *root, struct cpus *out);
 /* How many reactors to start where the configuration does not say. */
 uint32_t cpus_n_reactors(const struct cpus *c);
 
-/* Binds the calling thread to one CPU. 0 or -errno of sched_setaffinity(2). */
-NODISCARD int cpus_pin(uint16_t cpu);
+/* Threads made with attr stay on this CPU; pthread_create() fails where it may not be used. 0 or
+ * -errno. */
+NODISCARD int cpus_pin(pthread_attr_t *attr, uint16_t cpu);
 
 #endif

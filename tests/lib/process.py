@@ -56,6 +56,15 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def wait_until(condition, timeout=20):
+    """For what sends no event: looks every 10 ms whether condition() holds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s")
+        time.sleep(0.01)
+
+
 class StopSignals:
     """SIGINT, SIGTERM and SIGHUP no longer end this process: wait() returns when one has come."""
 
