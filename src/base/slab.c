@@ -18,6 +18,7 @@
 
 #include "freelist.h"
 #include "poison.h"
+#include "yield.h"
 
 #define OBJECT_SIZE_MAX ((size_t)1 << 20)
 #define MAX_OBJECTS_MAX ((uint32_t)INT32_MAX)
@@ -146,6 +147,7 @@ static bool slab_grow(struct slab *s, uint32_t n_open)
 {
     bool grown = false;
 
+    YIELD_POINT(YIELD_SLAB_NONE_OPEN);
     pthread_mutex_lock(&s->grow_lock);
     if (n_open != freelist_n_open(&s->free_objects)) {
         grown = true;

@@ -21,6 +21,9 @@ enum yield_point {
 
     YIELD_FREELIST_SEEN,  /* a taker has read the first link and the next and not exchanged them */
     YIELD_FREELIST_EMPTY, /* ... found none, and has not looked at what was never taken */
+    YIELD_FREELIST_COUNTING, /* one who counts has read the head and not its link */
+
+    YIELD_SLAB_NONE_OPEN, /* a taker has found no object and not made room for more */
 
     YIELD_LOG_PUT,     /* a record is in the ring, and its reader has not been told */
     YIELD_LOG_HUSHING, /* the reader has the mail, and will not be told again yet */

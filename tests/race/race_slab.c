@@ -148,10 +148,35 @@ static void grow_together(const struct race *race)
     slab_free(slab);
 }
 
+static void take_one(void *arg)
+{
+    struct grower *g = arg;
+
+    g->objects[g->n_objects++] = slab_take(g->slab);
+}
+
+/* It needs room, and while it asks for it another thread makes all there can be. */
+static void room_is_made_meanwhile(void)
+{
+    struct slab *slab = make_slab(LARGE, 2);
+    struct grower late = {.slab = slab};
+    struct race_pause pause;
+
+    race_pause_start(&pause, YIELD_SLAB_NONE_OPEN, take_one, &late);
+    void *first = slab_take(slab);
+
+    race_pause_end(&pause);
+    RACE_CHECK(first != NULL && late.objects[0] != NULL && first != late.objects[0]);
+    slab_give(slab, first);
+    slab_give(slab, late.objects[0]);
+    slab_free(slab);
+}
+
 int main(void)
 {
     struct race race = race_begin("slab");
 
+    room_is_made_meanwhile();
     for (unsigned round = 0; round < N_ROUNDS * race.factor; round++)
         grow_together(&race);
     many_uses(&race);
