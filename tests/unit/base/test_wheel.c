@@ -102,7 +102,7 @@ Test(wheel, fires_in_the_first_tick_after_its_deadline)
 
 Test(wheel, past_deadline_fires_at_the_next_advance)
 {
-    static const uint64_t deadlines[] = {0, START_NS - 1, START_NS - 400 * NS_PER_US, 1};
+    static const uint64_t deadlines[] = {0, START_NS, START_NS - 1, START_NS - 400 * NS_PER_US, 1};
 
     for (size_t i = 0; i < sizeof(deadlines) / sizeof(deadlines[0]); i++) {
         wheel_set(&wheel, &probe.timer, deadlines[i]);
@@ -119,6 +119,11 @@ Test(wheel, clock_going_back_fires_nothing_new)
     cr_assert_eq(probe.n_fired, 0);
     wheel_advance(&wheel, START_NS + 2 * NS_PER_MS);
     cr_assert_eq(probe.n_fired, 1);
+    wheel_advance(&wheel, START_NS - 500 * NS_PER_MS);
+    wheel_set(&wheel, &probe.timer, START_NS); /* has been */
+    wheel_advance(&wheel, START_NS - 400 * NS_PER_MS);
+    cr_assert_eq(probe.n_fired, 2);
+    wheel_check(&wheel);
 }
 
 Test(wheel, set_again_moves)
