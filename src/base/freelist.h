@@ -21,11 +21,10 @@
 /* On a line of its own: every take and give writes it. */
 struct freelist {
     _Alignas(CACHE_LINE) _Atomic uint64_t head; /* tag and first link, see freelist.c */
-    _Atomic uint32_t n_taken;
-    _Atomic uint32_t n_ever_taken; /* this index and higher ones were never taken */
-    _Atomic uint32_t n_open;       /* this index and higher ones may not be taken yet */
-    uint32_t n;                    /* never changes, nor does links */
-    _Atomic uint32_t *links;       /* one for each index */
+    _Atomic uint32_t n_ever_taken;              /* this index and higher ones were never taken */
+    _Atomic uint32_t n_open; /* this index and higher ones may not be taken yet */
+    uint32_t n;              /* never changes, nor does links */
+    _Atomic uint64_t *links; /* one for each index */
 };
 
 /* n indices, none open; 1 <= n <= FREELIST_MAX. 0 or -ENOMEM. */

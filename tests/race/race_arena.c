@@ -1,8 +1,8 @@
 /*
  * Threads that take chunks, write them, hand some to other threads through a few shared places and
  * put them back. Proven: a chunk has one holder at a time (its words, and TSan over them), what a
- * holder wrote is seen by the next one, and at rest all are free. Two orders that chance seldom
- * finds are forced.
+ * holder wrote is seen by the next one, the number in use is never one that cannot be, and at rest
+ * all are free. Orders that chance seldom finds are forced.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -61,6 +61,9 @@ static void work(void *arg)
         if (chunk == NULL)
             continue;
         fill(chunk, w->id << 32 | step);
+        size_t n_used = arena_n_used(t->arena);
+
+        RACE_CHECK(n_used >= 1 && n_used <= N_CHUNKS);
         race_yield();
         check(chunk, w->id << 32 | step);
         if (random_below(&w->random, 2) == 0) {
@@ -95,10 +98,11 @@ static void many_threads(const struct race *race)
     arena_free(t.arena);
 }
 
-/* A thread that gets one chunk, and may be held on the way. */
+/* A thread that gets one chunk, or counts, and may be held on the way. */
 struct getter {
     struct arena *arena;
     void *chunk;
+    size_t n_used;
 };
 
 static void do_get(void *arg)
@@ -154,12 +158,38 @@ static void last_new_chunk_goes_and_one_comes_back(void)
     arena_free(a);
 }
 
+static void do_count(void *arg)
+{
+    struct getter *g = arg;
+
+    g->n_used = arena_n_used(g->arena);
+}
+
+/* Between the head and its link, which says how many are free, the chunk that both are of goes. */
+static void chunk_goes_while_counting(void)
+{
+    struct arena *a = make_arena(3);
+    struct getter counter = {.arena = a};
+    struct race_pause pause;
+    void *first = arena_get(a), *second = arena_get(a);
+
+    arena_put(a, second);
+    arena_put(a, first);
+    race_pause_start(&pause, YIELD_FREELIST_COUNTING, do_count, &counter);
+    RACE_CHECK(arena_get(a) == first);
+    race_pause_end(&pause);
+    RACE_CHECK(counter.n_used == 1);
+    arena_put(a, first);
+    arena_free(a);
+}
+
 int main(void)
 {
     struct race race = race_begin("arena");
 
     first_chunk_comes_back();
     last_new_chunk_goes_and_one_comes_back();
+    chunk_goes_while_counting();
     many_threads(&race);
     return 0;
 }
