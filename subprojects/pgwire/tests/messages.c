@@ -1,5 +1,6 @@
 #include "messages.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "pgwire/message_backend.h"
@@ -361,3 +362,22 @@ const struct message backend_messages[] = {
 };
 /* clang-format on */
 const size_t n_backend_messages = sizeof(backend_messages) / sizeof(backend_messages[0]);
+
+static struct pgw_span body_named(const struct message *messages, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(messages[i].name, name) == 0)
+            return message_body(&messages[i]);
+    }
+    abort();
+}
+
+struct pgw_span frontend_body(const char *name)
+{
+    return body_named(frontend_messages, n_frontend_messages, name);
+}
+
+struct pgw_span backend_body(const char *name)
+{
+    return body_named(backend_messages, n_backend_messages, name);
+}

@@ -41,6 +41,10 @@ static inline struct pgw_span message_body(const struct message *m)
     return pgw_span_skip(message_span(m), PGW_HEADER_LEN);
 }
 
+/* The body of the message of this name, a client's or a server's; the name must be there. */
+struct pgw_span frontend_body(const char *name);
+struct pgw_span backend_body(const char *name);
+
 /* Reads the body with the reader of the message, and steps through every list that it yields. */
 enum pgw_answer message_read(const struct message *m, struct pgw_span body);
 

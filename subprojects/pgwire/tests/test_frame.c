@@ -158,7 +158,7 @@ static void check_wrong_body_byte(const struct message *m, size_t at, uint8_t wr
 {
     struct pgw_span body = message_body(m);
     uint8_t *copy = exact_copy(body);
-    uint8_t right = copy[at];
+    uint8_t right = body.ptr[at];
 
     copy[at] = wrong;
 

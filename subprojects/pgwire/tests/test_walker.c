@@ -267,6 +267,6 @@ Test(walker, an_empty_buffer_is_partial_in_every_state)
         struct pgw_walker before = w;
 
         cr_assert_eq(pgw_walk(&w, pgw_frontend_rules, &empty, &piece), PGW_PARTIAL);
-        cr_assert_eq(memcmp(&before, &w, sizeof(w)), 0);
+        cr_assert(before.left == w.left && before.n_held == w.n_held && before.slot == w.slot);
     }
 }
