@@ -19,17 +19,19 @@
 
 #include "checker.h"
 #include "cpus.h"
+#include "disposition.h"
 #include "plan.h"
 #include "reactor.h"
-#include "signals.h"
 #include "weir/base/log.h"
 #include "weir/conf/show.h"
+#include "weir/io/signals.h"
 
 /* Control has few sockets: logins and cancels later, none now. */
 #define CONTROL_N_BUFFERS 64
 
 struct control {
     struct conf *conf;
+    struct conf *started; /* what the keys that need a restart were taken from */
     struct logging *logging;
     struct arena *arena;
     struct loop *loop;
@@ -45,13 +47,13 @@ struct control {
 
 /* ---- reload ---- */
 
-/* A key that counts only after a restart is named, whether anybody would have noticed or not. */
-static void log_restart_keys(const struct conf *old, const struct conf *new)
+/* At every reload for as long as it holds, and no longer once a key has its old value again. */
+static void log_restart_keys(const struct control *c)
 {
     char key[CONF_SHOW_KEY_SIZE];
     size_t i = 0;
 
-    while (conf_restart_key(old, new, &i, key))
+    while (conf_restart_key(c->started, c->conf, &i, key))
         log_warning(NULL, "changed key needs a restart", "key=%s", key);
 }
 
@@ -74,25 +76,30 @@ static void start_check(struct control *c)
         log_failed_reload(strerrordesc_np(-error));
 }
 
+static void apply_conf(struct control *c)
+{
+    int error = logging_apply(c->logging, c->conf);
+
+    log_conf_warnings(c->conf);
+    log_restart_keys(c);
+    if (error < 0)
+        log_warning(NULL, "log goes on where it went", "logfile=%s error=%s", c->conf->weir.logfile,
+                    strerrordesc_np(-error));
+}
+
 static void swap_conf(struct control *c)
 {
     struct conf_error error;
     struct conf *new;
+    int status = conf_load(c->conf->path, &new, &error);
 
-    if (conf_load(c->conf->path, &new, &error) < 0) {
-        log_failed_reload(error.text);
+    if (status < 0) {
+        log_failed_reload(status == -EINVAL ? error.text : strerrordesc_np(-status));
         return;
     }
-    log_conf_warnings(new);
-    log_restart_keys(c->conf, new);
     conf_put(c->conf);
     c->conf = new;
-
-    int failure = logging_apply(c->logging, new);
-
-    if (failure < 0)
-        log_warning(NULL, "log goes on where it went", "logfile=%s error=%s", new->weir.logfile,
-                    strerrordesc_np(-failure));
+    apply_conf(c);
     log_info(NULL, "reloaded", "config=%s", new->path);
 }
 
@@ -129,21 +136,21 @@ static void stop(struct control *c)
         loop_stop(c->loop);
 }
 
-static void on_signal(struct signals *s, int signum)
+static void on_signal(struct signals *s, int signo)
 {
     struct control *c = CONTAINER_OF(s, struct control, signals);
 
-    if (signum == SIGHUP) {
+    if (signo == SIGHUP) {
         if (!c->stopping)
             reload(c);
         return;
     }
     if (c->stopping) {
         log_detach(); /* the writer is not waited for either */
-        log_info(NULL, "stopping at once", "signal=%s", sigabbrev_np(signum));
+        log_info(NULL, "stopping at once", "signal=%s", sigabbrev_np(signo));
         _exit(EXIT_SUCCESS);
     }
-    log_info(NULL, "stopping", "signal=%s", sigabbrev_np(signum));
+    log_info(NULL, "stopping", "signal=%s", sigabbrev_np(signo));
     stop(c);
 }
 
@@ -229,6 +236,7 @@ static int start(struct control *c)
         .n_chunks = c->conf->weir.arena.chunks_count,
         .prefault = c->conf->weir.arena.prefault,
     };
+    sigset_t caught = disposition_caught();
     int error = arena_new(&c->arena, &arena_config);
 
     if (error < 0)
@@ -247,7 +255,8 @@ static int start(struct control *c)
         return error;
     log_engine(c, c->loop, "control");
     checker_init(&c->checker, c->loop, on_checked);
-    error = signals_init(&c->signals, c->loop, on_signal);
+    c->signals.raised = on_signal;
+    error = signals_open(&c->signals, c->loop, &caught);
     return error < 0 ? error : start_reactors(c);
 }
 
@@ -257,10 +266,11 @@ static void finish(struct control *c)
         reactor_join(&c->reactors[i]);
     if (c->loop != NULL) {
         checker_fini(&c->checker);
-        signals_fini(&c->signals);
+        signals_close(&c->signals);
         loop_free(c->loop);
     }
     arena_free(c->arena);
+    conf_put(c->started);
     conf_put(c->conf);
     free(c);
 }
@@ -275,6 +285,7 @@ int control_run(struct conf *conf, struct logging *logging)
         return EXIT_FAILURE;
     }
     c->conf = conf;
+    c->started = conf_get(conf);
     c->logging = logging;
     log_conf_warnings(conf);
 

@@ -1,14 +1,15 @@
 /*
  * weir, the daemon: the command line, and what needs no threads.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control.h"
+#include "disposition.h"
 #include "logging.h"
 #include "options.h"
-#include "signals.h"
 #include "weir/conf/conf.h"
 #include "weir/conf/manual.h"
 
@@ -24,9 +25,11 @@ static struct conf *load(const char *path)
     struct conf_error error;
     struct conf *conf;
 
-    if (conf_load(path, &conf, &error) == 0)
+    int status = conf_load(path, &conf, &error);
+
+    if (status == 0)
         return conf;
-    fprintf(stderr, "%s\n", error.text);
+    fprintf(stderr, "%s\n", status == -EINVAL ? error.text : strerrordesc_np(-status));
     return NULL;
 }
 
@@ -52,7 +55,7 @@ static int run(const struct options *o)
 
     struct logging logging;
     const char *what = "signals";
-    int error = signals_prepare();
+    int error = disposition_init();
 
     if (error == 0) {
         what = conf->weir.logfile[0] == '\0' ? "the log" : conf->weir.logfile;

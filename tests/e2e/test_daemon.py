@@ -45,6 +45,11 @@ def started(text=None, **options):
     return Weir(PROGRAM, config() if text is None else text, **options)
 
 
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
 class StartTest(unittest.TestCase):
     def test_threads_and_user(self):
         with started() as weir:
@@ -217,12 +222,40 @@ class ReloadTest(unittest.TestCase):
             self.assertIn("reloaded", weir.reload())
 
     def test_keys_that_need_a_restart_are_named(self):
+        """As long as they differ from what the daemon was started with."""
+        one_reactor = config().replace("reactors = 2", "reactors = 1")
         with started() as weir:
             weir.wait_until_ready()
-            line_before = len(weir.process.lines)
-            weir.reload(config().replace("reactors = 2", "reactors = 1"))
-            self.assertRegex("\n".join(weir.process.lines[line_before:]), r"restart.*reactors")
+            for text, is_named in ((one_reactor, True), (one_reactor, True), (config(), False)):
+                line_before = len(weir.process.lines)
+                self.assertIn("reloaded", weir.reload(text))
+                said = "\n".join(weir.process.lines[line_before:])
+                self.assertEqual("needs a restart key=reactors" in said, is_named, said)
             self.assertIn("reactor-1", threads(weir.process.pid))
+
+    def test_file_of_the_log(self):
+        with started() as weir:
+            weir.wait_until_ready()
+            log = os.path.join(weir.folder, "log")
+            weir.write("weir.conf", config(f'logfile = "{log}";'))
+            for _ in range(2):
+                weir.process.send(signal.SIGHUP)
+                wait_until(lambda: os.path.exists(log) and "reloaded" in read(log))
+                os.rename(log, log + ".1")
+            weir.write("weir.conf", config('logfile = "/gone/log";'))
+            weir.process.send(signal.SIGHUP)
+            wait_until(lambda: "log goes on where it went logfile=/gone/log" in read(log + ".1"))
+
+    def test_level_of_the_log(self):
+        for option, levels in (("-q", {"WARNING"}), ("-qq", set()), ("-v", {"INFO", "WARNING"})):
+            with self.subTest(option), started(options=[option]) as weir:
+                wait_until(lambda: "reactor-1" in threads(weir.process.pid))
+                self.assertEqual(weir.process.stop(), 0)
+                found = set(re.findall(r"\] ([A-Z]+) control: ", weir.process.output()))
+                self.assertEqual(found, levels)
+        with started(config('log_level = "error";')) as weir:
+            wait_until(lambda: "reactor-1" in threads(weir.process.pid))
+            self.assertIn("reloaded", weir.reload(config()))
 
     def test_program_that_was_replaced(self):
         with started() as weir:
