@@ -11,8 +11,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
-#include <sys/uio.h>
 
 #include "weir/base/list.h"
 #include "weir/base/mailbox.h"
@@ -47,7 +45,7 @@ enum sock_flag {
     CLOSE_SENT = 1U << 15, /* sock_close_sent(): no callback but closed() */
     CLOSING = 1U << 16,    /* sock_close(): the same, and nothing is sent either */
 
-    /* Owed callbacks, made in this order. closed() is owed by CLOSING. */
+    /* Owed callbacks, made in this order. */
     DUE_CONNECTED = 1U << 17,
     DUE_STOPPED = 1U << 18,
     DUE_DRAINED = 1U << 19,
@@ -69,9 +67,9 @@ struct engine {
     enum loop_engine id;
     void (*free)(struct loop *l);
 
-    /* Hands over what is queued without waiting; what was noted is with the kernel afterwards. */
+    /* The turn is over: takes back what was lent for it, hands over what is queued. */
     int (*submit)(struct loop *l);
-    /* The same, then waits for completions: CLOCK_NEVER: for ever; 0: not at all. */
+    /* The same, then waits for something to deliver: CLOCK_NEVER: for ever; 0: not at all. */
     int (*wait)(struct loop *l, uint64_t timeout_ns);
     /* True if deliver() has something to do without a wait. */
     bool (*pending)(struct loop *l);
@@ -82,9 +80,6 @@ struct engine {
     void (*recv_start)(struct sock *s);
     /* Ends it, now or later, by sock_recv_over(). */
     void (*recv_cancel)(struct sock *s);
-    /* Tries to send the notes; sock_notes_sent() says what came of it, before submit() or wait()
-     * returns. */
-    void (*send_notes)(struct sock *s);
     /* Sends (some of) the queue when the kernel has room, once; sets TX_BUSY; ends with
      * sock_queue_sent(). */
     void (*send_queue)(struct sock *s);
@@ -109,7 +104,8 @@ struct loop {
     bool stopping;
     uint64_t now_ns;
     struct list sending; /* socks with notes or a queue that can begin to move */
-    struct list due;     /* socks that owe a callback */
+    struct list due;     /* socks that owe a callback other than closed() */
+    struct list closing; /* socks that can be closed in the next turn */
     unsigned n_socks, n_watches;
     struct scratch scratch;
     struct wheel wheel;
@@ -146,15 +142,14 @@ void sock_writable(struct sock *s);
 /* TX_BUSY is over. */
 void sock_send_over(struct sock *s);
 
-/* Puts s on the list of those that owe a callback. */
-void sock_owes(struct sock *s, unsigned due);
+/* A callback is due at the end of this turn. */
+void sock_owe(struct sock *s, unsigned due);
 
-/* Makes the callbacks that are owed, but closed(). */
+/* Makes the callbacks that are owed. */
 void sock_tell_all(struct loop *l);
 
-/* Makes the closed() that are due. Only before anything else of a turn: an owner gives memory back
- * in closed(), and bytes in it may have been passed to other socks earlier in the turn. */
-void sock_tell_closed(struct loop *l);
+/* Closes what was to be closed in former turns and makes closed(). */
+void sock_close_all(struct loop *l);
 
 /* The connection is of no more use; ended() or connected() will tell. */
 void sock_fail(struct sock *s, int error);
@@ -164,29 +159,13 @@ void sock_send_failed(struct sock *s, int error);
 
 /* send.c */
 
-/* Gives the notes of all socks to the engine. */
+/* Sends the notes of all socks. */
 void send_all(struct loop *l);
 
-/* res: bytes of the notes that the kernel took, or -errno. Queues the rest. */
-void sock_notes_sent(struct sock *s, int64_t res);
-
-/* The same for the queue. */
+/* res: bytes of the queue that the kernel took, or -errno. */
 void sock_queue_sent(struct sock *s, int64_t res);
 
 /* Forgets what is unsent; bytes that the kernel is reading stay until it has done so. */
 void sock_drop_unsent(struct sock *s);
-
-/* The kernel's form of a span, without the const that it lacks. */
-static inline struct iovec iovec_of(struct span data)
-{
-    struct iovec v;
-
-    _Static_assert(sizeof(v) == sizeof(data), "pointer and length, both");
-    memcpy(&v, &data, sizeof(v));
-    return v;
-}
-
-/* send_notes() of an engine without something better: one system call per sock and turn. */
-void send_notes_directly(struct sock *s);
 
 #endif

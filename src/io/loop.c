@@ -1,11 +1,14 @@
 /*
  * The order of a turn, and what both engines share: mail, timers, scratch memory, watches.
  *
- *     submit | wait        what was sent goes to the kernel; sleep until something happens
- *     closed socks         callbacks: closed, of the turns before
+ *     send, submit, wait   what was noted goes to the kernel; sleep until something happens
+ *     closed socks         callbacks: closed, of earlier turns
  *     mail, timers         callbacks
  *     completions          callbacks
- *     what socks owe       callbacks: stopped, drained, ended by an error
+ *     what socks owe       callbacks: connected, stopped, drained, ended by an error
+ *
+ * In closed() an owner gives memory back, and bytes in it may have been noted for other socks in
+ * the turn of sock_close(): so it comes when that turn is over.
  *
  * An idle loop sleeps without a timeout: nothing here wakes up "to have a look".
  */
@@ -35,6 +38,7 @@ int loop_init(struct loop *l, const struct engine *engine, const struct loop_con
     l->now_ns = clock_now_ns();
     list_init(&l->sending);
     list_init(&l->due);
+    list_init(&l->closing);
     wheel_init(&l->wheel, l->now_ns);
     mailbox_init(&l->mailbox);
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -151,7 +155,7 @@ static uint64_t patience_ns(struct loop *l)
 {
     uint64_t next_ns, now_ns;
 
-    if (!list_empty(&l->due) || l->engine->pending(l))
+    if (!list_empty(&l->due) || !list_empty(&l->closing) || l->engine->pending(l))
         return 0;
     next_ns = wheel_next_ns(&l->wheel);
     if (next_ns == CLOCK_NEVER)
@@ -205,7 +209,7 @@ static void deliver(struct loop *l)
 {
     counter_add(&l->stats.n_turns, 1);
     l->now_ns = clock_now_ns();
-    sock_tell_closed(l);
+    sock_close_all(l);
     deliver_mail(l);
     wheel_advance(&l->wheel, l->now_ns);
     l->engine->deliver(l);

@@ -352,7 +352,6 @@ static const struct engine poll_engine = {
     .deliver = poll_deliver,
     .recv_start = poll_recv_start,
     .recv_cancel = poll_recv_cancel,
-    .send_notes = send_notes_directly,
     .send_queue = poll_send_wait,
     .send_wait = poll_send_wait,
     .send_cancel = poll_send_cancel,

@@ -52,11 +52,20 @@ void sock_connect(struct sock *s, struct loop *l, int fd, const struct sock_ops 
         sock_fail(s, -errno);
 }
 
-void sock_owes(struct sock *s, unsigned due)
+void sock_owe(struct sock *s, unsigned due)
 {
+    ASSERT(!(s->flags & CLOSING));
     s->flags |= due;
     if (!list_linked(&s->due_link))
         list_push_back(&s->loop->due, &s->due_link);
+}
+
+/* The engine has finished with a sock that is being closed, or had nothing of it. */
+static void closable(struct sock *s)
+{
+    if ((s->flags & (RX_BUSY | TX_BUSY)) || list_linked(&s->due_link))
+        return;
+    list_push_back(&s->loop->closing, &s->due_link);
 }
 
 /* Starts a receive if one is wanted and possible. */
@@ -95,7 +104,7 @@ void sock_writable(struct sock *s)
     }
     s->flags &= ~(unsigned)CONNECTING;
     if (!(s->flags & CLOSE_SENT))
-        sock_owes(s, DUE_CONNECTED);
+        sock_owe(s, DUE_CONNECTED);
     start_wanted(s);
     if (s->n_unsent > 0 && !list_linked(&s->send_link))
         list_push_back(&s->loop->sending, &s->send_link);
@@ -126,7 +135,7 @@ void sock_stop(struct sock *s)
     s->flags |= RX_STOP;
     cancel_receive(s);
     if (!(s->flags & RX_BUSY))
-        sock_owes(s, DUE_STOPPED);
+        sock_owe(s, DUE_STOPPED);
 }
 
 bool sock_receiving(const struct sock *s)
@@ -140,9 +149,9 @@ static void receive_fin(struct sock *s)
     s->flags |= RX_OVER;
     s->flags &= ~RX_WANTED;
     if (s->flags & RX_STOP)
-        sock_owes(s, DUE_STOPPED);
+        sock_owe(s, DUE_STOPPED);
     if (s->flags & TX_DEAD)
-        sock_owes(s, DUE_ENDED);
+        sock_owe(s, DUE_ENDED);
     else if (!(s->flags & MUTE))
         s->ops->ended(s, 0);
 }
@@ -151,7 +160,7 @@ void sock_recv_over(struct sock *s, int res)
 {
     s->flags &= ~((unsigned)RX_BUSY | RX_CANCEL);
     if (s->flags & CLOSING) {
-        sock_owes(s, 0);
+        closable(s);
         return;
     }
     if (res == 0) {
@@ -165,9 +174,9 @@ void sock_recv_over(struct sock *s, int res)
     if (res > 0)
         s->flags &= ~(unsigned)RX_ONCE;
     if ((s->flags & TX_DEAD) && !(s->flags & (RX_WANTED | MUTE)))
-        sock_owes(s, DUE_ENDED);
+        sock_owe(s, DUE_ENDED);
     if (s->flags & RX_STOP)
-        sock_owes(s, DUE_STOPPED);
+        sock_owe(s, DUE_STOPPED);
     start_wanted(s);
 }
 
@@ -184,7 +193,7 @@ void sock_send_over(struct sock *s)
     if (s->flags & (TX_DEAD | CLOSING))
         outq_clear(s, s->loop->arena);
     if (s->flags & CLOSING)
-        sock_owes(s, 0);
+        closable(s);
 }
 
 static void drop_all(struct sock *s)
@@ -207,7 +216,7 @@ void sock_fail(struct sock *s, int error)
     s->flags |= FAILED | TX_DEAD | RX_OVER;
     s->flags &= ~((unsigned)RX_STOP | DUE_STOPPED | DUE_DRAINED | TX_ABOVE);
     drop_all(s);
-    sock_owes(s, s->flags & CONNECTING ? DUE_CONNECTED : DUE_ENDED);
+    sock_owe(s, s->flags & CONNECTING ? DUE_CONNECTED : DUE_ENDED);
 }
 
 /* A server that goes away sends its reason and closes; a query sent to it then fails before the
@@ -267,9 +276,10 @@ void sock_close(struct sock *s)
         return;
     s->flags |= CLOSING;
     wheel_clear(&s->loop->wheel, &s->linger);
+    if (list_linked(&s->due_link))
+        list_remove(&s->due_link);
     drop_all(s);
-    if (!(s->flags & (RX_BUSY | TX_BUSY)))
-        sock_owes(s, 0);
+    closable(s);
 }
 
 void sock_close_sent(struct sock *s, uint64_t timeout_ns)
@@ -307,7 +317,7 @@ static void tell(struct sock *s)
 
     s->flags &= ~first;
     if (owed != first)
-        sock_owes(s, 0);
+        sock_owe(s, 0);
     switch (first) {
     case DUE_CONNECTED:
         s->ops->connected(s, s->error);
@@ -321,7 +331,7 @@ static void tell(struct sock *s)
             s->ops->drained(s);
         break;
     case DUE_ENDED:
-        /* The owner went on receiving after a send had failed: the error waits for the end. */
+        /* The owner receives after a send has failed: the error waits for the end of that. */
         if ((s->flags & (RX_BUSY | FAILED)) == RX_BUSY)
             break;
         s->flags |= FAILED;
@@ -339,29 +349,17 @@ void sock_tell_all(struct loop *l)
 
     list_init(&now);
     list_splice_back(&now, &l->due);
-    while ((link = list_pop_front(&now)) != NULL) {
-        struct sock *s = LIST_ITEM(link, struct sock, due_link);
-
-        if (s->flags & CLOSING)
-            sock_owes(s, 0); /* to sock_tell_closed() of the next turn */
-        else
-            tell(s);
-    }
+    while ((link = list_pop_front(&now)) != NULL)
+        tell(LIST_ITEM(link, struct sock, due_link));
 }
 
-void sock_tell_closed(struct loop *l)
+void sock_close_all(struct loop *l)
 {
     struct list now;
     struct list_link *link;
 
     list_init(&now);
-    list_splice_back(&now, &l->due);
-    while ((link = list_pop_front(&now)) != NULL) {
-        struct sock *s = LIST_ITEM(link, struct sock, due_link);
-
-        if (!(s->flags & CLOSING))
-            sock_owes(s, 0);
-        else if (!(s->flags & (RX_BUSY | TX_BUSY)))
-            finish_close(s);
-    }
+    list_splice_back(&now, &l->closing);
+    while ((link = list_pop_front(&now)) != NULL)
+        finish_close(LIST_ITEM(link, struct sock, due_link));
 }

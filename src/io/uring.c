@@ -2,14 +2,10 @@
  * The io_uring engine: one enter per turn submits everything, runs the completions that the kernel
  * has put off until we come (DEFER_TASKRUN), and waits.
  *
- * Completions are moved out of the ring at once, all of them, and delivered from the backlog: so
- * the ring does not overflow behind a long callback, and an inline send that failed is found
- * however many completions lie before it.
- *
  * Invariants: every operation with a completion has a slot until its last completion; a slot whose
- * object has gone (a removed watch) waits for that completion with object NULL; after uring_enter()
- * the kernel has taken every operation. Nothing here makes the kernel start worker threads: no
- * operation that blocks is put on the ring.
+ * object has gone (a removed watch) waits for that completion with object NULL. Nothing here makes
+ * the kernel start worker threads: no operation that blocks is put on the ring. Nothing is
+ * submitted in the middle of a turn: what finds the submission queue full waits in extra.
  */
 #include "uring.h"
 
@@ -20,19 +16,19 @@
 
 #include "weir/base/clock.h"
 
+#include "outq.h"
+
 #define DELIVER_MAX 256 /* completions between two enters */
 #define NAP_NS NS_PER_MS
 
-bool uring_grow(void *array_ptr, size_t *max, size_t element)
+static bool grow_extra(struct uring_loop *u)
 {
-    void *bigger, *array;
+    struct io_uring_sqe *bigger = reallocarray(u->extra, 2 * u->max_extra, sizeof(*u->extra));
 
-    memcpy(&array, array_ptr, sizeof(array));
-    bigger = reallocarray(array, 2 * *max, element);
     if (bigger == NULL)
         return false;
-    memcpy(array_ptr, &bigger, sizeof(bigger));
-    *max *= 2;
+    u->extra = bigger;
+    u->max_extra *= 2;
     return true;
 }
 
@@ -42,7 +38,7 @@ struct io_uring_sqe *uring_sqe(struct uring_loop *u)
 
     if (sqe != NULL)
         return sqe;
-    if (u->n_extra == u->max_extra && !uring_grow(&u->extra, &u->max_extra, sizeof(*u->extra))) {
+    if (u->n_extra == u->max_extra && !grow_extra(u)) {
         u->error = -ENOMEM; /* the next enter tells, and submits nothing any more */
         return &u->extra[0];
     }
@@ -89,53 +85,29 @@ static int enter(struct uring_loop *u, unsigned n_submit, unsigned wait_nr, uint
                            (sigset_t *)(void *)&arg, sizeof(arg));
 }
 
-static bool take_completion(struct uring_loop *u, const struct io_uring_cqe *cqe)
-{
-    if (cqe->user_data & NAME_INLINE) {
-        uring_inline_failed(u, (uint32_t)cqe->user_data & ~(uint32_t)NAME_INLINE, cqe->res);
-        return true;
-    }
-    if (u->n_backlog == u->max_backlog &&
-        !uring_grow(&u->backlog, &u->max_backlog, sizeof(*u->backlog)))
-        return false;
-    u->backlog[u->n_backlog++] =
-        (struct completion){.name = cqe->user_data, .res = cqe->res, .flags = cqe->flags};
-    return true;
-}
-
-/* Everything visible in the ring. */
-static int take_completions(struct uring_loop *u)
+bool uring_next(struct uring_loop *u, struct completion *out)
 {
     struct io_uring_cq *cq = &u->ring.cq;
     unsigned head = *cq->khead;
-    unsigned tail = io_uring_smp_load_acquire(cq->ktail); /* the kernel's release of the entries */
-    bool room = true;
+    const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
 
-    while (head != tail && room)
-        room = take_completion(u, &cq->cqes[head++ & cq->ring_mask]);
-    io_uring_smp_store_release(cq->khead, head); /* the kernel may use the entries again */
-    return room ? 0 : -ENOMEM;
+    /* Acquire: the kernel releases the tail when the entry is written. */
+    if (head == io_uring_smp_load_acquire(cq->ktail))
+        return false;
+    *out = (struct completion){.name = cqe->user_data, .res = cqe->res, .flags = cqe->flags};
+    io_uring_smp_store_release(cq->khead, head + 1); /* the kernel may write the entry again */
+    return true;
 }
 
+static bool has_completions(const struct uring_loop *u)
+{
+    return *u->ring.cq.khead != io_uring_smp_load_acquire(u->ring.cq.ktail);
+}
+
+/* Completions that did not fit into the ring wait in the kernel; the next enter moves them. */
 static bool overflowed(const struct uring_loop *u)
 {
     return IO_URING_READ_ONCE(*u->ring.sq.kflags) & IORING_SQ_CQ_OVERFLOW;
-}
-
-/* The ring, and what did not fit in and waits in the kernel's memory. */
-static int take_all_completions(struct uring_loop *u)
-{
-    int rc = take_completions(u);
-
-    while (rc == 0 && overflowed(u)) {
-        counter_add(&u->loop.stats.n_overflows, 1);
-        rc = enter(u, 0, 0, 0);
-        if (rc == -EBUSY || rc == -EINTR || rc == -ETIME)
-            rc = 0;
-        if (rc == 0)
-            rc = take_completions(u);
-    }
-    return rc;
 }
 
 /* As many of the extra operations as the queue has places. */
@@ -160,34 +132,20 @@ static bool passing(int rc)
 int uring_enter(struct uring_loop *u, unsigned wait_nr, uint64_t timeout_ns)
 {
     bool all;
+    int rc;
 
     do {
-        int rc;
-
         queue_extra(u);
         all = u->n_extra == 0;
-        rc = enter(u, n_queued(u), all && u->n_backlog == 0 ? wait_nr : 0, timeout_ns);
-        if (!passing(rc))
-            u->error = rc;
-        if (u->error == 0)
-            u->error = take_all_completions(u);
-        if (u->error != 0)
-            return u->error;
-        if (rc == -EAGAIN) /* the kernel has no memory for operations: let others give some back */
-            (void)enter(u, 0, 1, NAP_NS);
-    } while (!all || n_queued(u) > 0);
-    return 0;
-}
-
-static int hand_over(struct uring_loop *u, unsigned wait_nr, uint64_t timeout_ns)
-{
-    int rc = uring_enter(u, wait_nr, timeout_ns);
-
-    if (rc != 0)
-        return rc;
-    uring_settle(u);
-    uring_buffers_back(u);
-    return 0;
+        rc = u->error != 0 ? u->error : enter(u, n_queued(u), all ? wait_nr : 0, timeout_ns);
+    } while (rc >= 0 && (!all || n_queued(u) > 0));
+    if (rc == -EAGAIN) /* the kernel has no memory for operations: let others give some back */
+        (void)enter(u, 0, 1, NAP_NS);
+    if (overflowed(u))
+        counter_add(&u->loop.stats.n_overflows, 1);
+    if (!passing(rc))
+        u->error = rc;
+    return u->error;
 }
 
 static int uring_wait(struct loop *l, uint64_t timeout_ns)
@@ -197,8 +155,8 @@ static int uring_wait(struct loop *l, uint64_t timeout_ns)
 
     if (rc != 0)
         return rc;
-    uring_buffers_ready(u);
-    return hand_over(u, timeout_ns > 0, timeout_ns);
+    uring_buffers_back(u);
+    return uring_enter(u, timeout_ns > 0, timeout_ns);
 }
 
 static int uring_submit(struct loop *l)
@@ -206,19 +164,66 @@ static int uring_submit(struct loop *l)
     struct uring_loop *u = uring_loop(l);
     int rc = u->bound ? 0 : uring_bind(u);
 
-    uring_buffers_ready(u);
-    /* Twice where a send was not taken whole: what is left of it is an operation, too. */
-    while (rc == 0 && n_queued(u) > 0)
-        rc = hand_over(u, 0, 0);
     uring_buffers_back(u);
-    return rc;
+    return rc == 0 && n_queued(u) > 0 ? uring_enter(u, 0, 0) : rc;
 }
 
 static bool uring_pending(struct loop *l)
 {
     struct uring_loop *u = uring_loop(l);
 
-    return u->n_backlog > 0 || !list_empty(&u->starved) || !list_empty(&u->unlucky);
+    return has_completions(u) || overflowed(u) || !list_empty(&u->starved) ||
+           !list_empty(&u->unlucky);
+}
+
+/* Begins an operation of the way out; NULL if there is no slot: s has failed then. */
+static struct io_uring_sqe *begin_send(struct sock *s, enum op_kind kind)
+{
+    struct uring_loop *u = uring_loop(s->loop);
+
+    s->send_slot = slots_get(&u->slots, (uint8_t)kind, s);
+    if (s->send_slot == 0) {
+        sock_fail(s, -ENOBUFS);
+        return NULL;
+    }
+    s->flags |= TX_BUSY;
+    return uring_sqe(u);
+}
+
+/* One chunk; the kernel waits for room by itself and completes when all of it is taken. */
+static void uring_send_queue(struct sock *s)
+{
+    struct span front = outq_front(s);
+    struct io_uring_sqe *sqe = begin_send(s, OP_SEND);
+
+    if (sqe == NULL)
+        return;
+    io_uring_prep_send(sqe, s->fd, front.ptr, front.len, MSG_WAITALL | MSG_NOSIGNAL);
+    sqe->user_data = slots_name(&uring_loop(s->loop)->slots, s->send_slot);
+}
+
+static void uring_send_wait(struct sock *s)
+{
+    struct io_uring_sqe *sqe = begin_send(s, OP_CONNECT);
+
+    if (sqe == NULL)
+        return;
+    io_uring_prep_poll_add(sqe, s->fd, POLLOUT);
+    sqe->user_data = slots_name(&uring_loop(s->loop)->slots, s->send_slot);
+}
+
+static void uring_send_cancel(struct sock *s)
+{
+    uring_cancel(uring_loop(s->loop), s->send_slot);
+}
+
+static void send_over(struct sock *s, enum op_kind kind, int res)
+{
+    s->send_slot = 0;
+    if (kind == OP_SEND)
+        sock_queue_sent(s, res);
+    else
+        sock_writable(s);
 }
 
 static void arm_watch(struct uring_loop *u, struct loop_watch *w)
@@ -267,20 +272,14 @@ void uring_arm_wake(struct uring_loop *u)
     sqe->user_data = slots_name(&u->slots, slot);
 }
 
-static struct sock *sock_of(void *object)
-{
-    return object;
-}
-
 static void deliver_one(struct uring_loop *u, const struct completion *c)
 {
     uint32_t index = slots_find(&u->slots, c->name);
     struct slot slot;
 
-    if (c->name == NAME_IGNORED)
-        return;
     if (index == 0) {
-        counter_add(&u->loop.stats.n_stale, 1);
+        if (c->name != NAME_IGNORED && c->name != NAME_TRIAL)
+            counter_add(&u->loop.stats.n_stale, 1);
         uring_drop_data(u, c);
         return;
     }
@@ -292,12 +291,8 @@ static void deliver_one(struct uring_loop *u, const struct completion *c)
         uring_received(u, slot.object, c);
         break;
     case OP_SEND:
-        sock_of(slot.object)->send_slot = 0;
-        sock_queue_sent(slot.object, c->res);
-        break;
     case OP_CONNECT:
-        sock_of(slot.object)->send_slot = 0;
-        sock_writable(slot.object);
+        send_over(slot.object, slot.kind, c->res);
         break;
     case OP_WATCH:
         if (slot.object != NULL)
@@ -313,16 +308,10 @@ static void deliver_one(struct uring_loop *u, const struct completion *c)
 static void uring_deliver(struct loop *l)
 {
     struct uring_loop *u = uring_loop(l);
+    struct completion c;
 
-    for (unsigned n = 0; n < DELIVER_MAX && u->next_backlog < u->n_backlog; n++) {
-        struct completion c = u->backlog[u->next_backlog++];
-
+    for (unsigned n = 0; n < DELIVER_MAX && uring_next(u, &c); n++)
         deliver_one(u, &c);
-    }
-    /* The rest moves to the front: a few entries, and only where more than a turn's worth came. */
-    u->n_backlog -= u->next_backlog;
-    memmove(u->backlog, u->backlog + u->next_backlog, u->n_backlog * sizeof(*u->backlog));
-    u->next_backlog = 0;
 }
 
 static void uring_forget(struct sock *s)
@@ -349,7 +338,6 @@ const struct engine uring_engine = {
     .deliver = uring_deliver,
     .recv_start = uring_recv_start,
     .recv_cancel = uring_recv_cancel,
-    .send_notes = uring_send_notes,
     .send_queue = uring_send_queue,
     .send_wait = uring_send_wait,
     .send_cancel = uring_send_cancel,

@@ -7,8 +7,8 @@
  * buffers is received one large buffer at a time instead; so is everything, in small buffers, where
  * the kernel is old: before 6.8 a multishot receive that is flooded starves all others.
  *
- * Invariants: RX_BUSY: recv_slot is set or the sock is on starved; a buffer is in the kernel's
- * ring, lent until the turn's end, or free.
+ * Invariants: RX_BUSY: recv_slot is set or the sock is on starved or unlucky; a buffer is in the
+ * kernel's ring or lent until the turn's end.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 #include "poison.h"
 #include "uring.h"
 
-#define BULK_FIRST_ID 0x8000U /* identities are 16 bits wide, so one bit tells the group */
+#define BULK_FIRST_ID 0x8000 /* identities are 16 bits wide, so one bit tells the group */
 #define FULL_UNTIL_BULK 4
 
 static struct buffer_group *group_of(struct uring_loop *u, unsigned id)
@@ -37,39 +37,43 @@ static void *map_memory(size_t size)
     return mem == MAP_FAILED ? NULL : mem;
 }
 
-static int group_init(struct uring_loop *u, struct buffer_group *g, uint16_t first_id,
-                      unsigned n_places, size_t size)
+static void give_buffer(struct buffer_group *g, unsigned id, int offset)
+{
+    uint8_t *buffer = buffer_at(g, id);
+
+    poison(buffer, g->buffer_size);
+    io_uring_buf_ring_add(g->ring, buffer, (unsigned)g->buffer_size, (uint16_t)id,
+                          io_uring_buf_ring_mask(g->n_buffers), offset);
+}
+
+static int group_init(struct uring_loop *u, struct buffer_group *g, uint16_t first_id, unsigned n,
+                      size_t size)
 {
     struct io_uring_buf_reg reg;
-    size_t n = (size_t)2 * n_places;
 
-    g->first_id = first_id;
-    g->n_places = n_places;
-    g->buffer_size = size;
-    g->ring = map_memory(n_places * sizeof(struct io_uring_buf));
+    *g = (struct buffer_group){.first_id = first_id, .n_buffers = n, .buffer_size = size};
+    g->ring = map_memory(n * sizeof(struct io_uring_buf));
     g->memory = map_memory(n * size);
-    g->free = calloc(n, sizeof(*g->free));
     g->lent = calloc(n, sizeof(*g->lent));
-    if (g->ring == NULL || g->memory == NULL || g->free == NULL || g->lent == NULL)
+    if (g->ring == NULL || g->memory == NULL || g->lent == NULL)
         return -ENOMEM;
     io_uring_buf_ring_init(g->ring);
-    for (size_t i = 0; i < n; i++)
-        g->free[g->n_free++] = (uint16_t)(g->first_id + n - 1 - i);
-    poison(g->memory, n * size);
+    for (unsigned i = 0; i < n; i++)
+        give_buffer(g, first_id + i, (int)i);
+    io_uring_buf_ring_advance(g->ring, (int)n);
     reg = (struct io_uring_buf_reg){
-        .ring_addr = (uintptr_t)g->ring, .ring_entries = n_places, .bgid = g->first_id};
+        .ring_addr = (uintptr_t)g->ring, .ring_entries = n, .bgid = first_id};
     return io_uring_register_buf_ring(&u->ring, &reg, 0);
 }
 
 static void group_fini(struct buffer_group *g)
 {
     if (g->ring != NULL)
-        munmap(g->ring, g->n_places * sizeof(struct io_uring_buf));
+        munmap(g->ring, g->n_buffers * sizeof(struct io_uring_buf));
     if (g->memory != NULL) {
-        unpoison(g->memory, (size_t)2 * g->n_places * g->buffer_size);
-        munmap(g->memory, (size_t)2 * g->n_places * g->buffer_size);
+        unpoison(g->memory, g->n_buffers * g->buffer_size);
+        munmap(g->memory, g->n_buffers * g->buffer_size);
     }
-    free(g->free);
     free(g->lent);
     *g = (struct buffer_group){0};
 }
@@ -89,25 +93,10 @@ void uring_buffers_fini(struct uring_loop *u)
     group_fini(&u->bulk);
 }
 
-static void group_ready(struct buffer_group *g)
-{
-    int n = 0;
-
-    while (g->n_ready < g->n_places && g->n_free > 0) {
-        uint16_t id = g->free[--g->n_free];
-
-        io_uring_buf_ring_add(g->ring, buffer_at(g, id), (unsigned)g->buffer_size, id,
-                              io_uring_buf_ring_mask(g->n_places), n++);
-        g->n_ready++;
-    }
-    if (n > 0)
-        io_uring_buf_ring_advance(g->ring, n);
-}
-
 /* A multishot takes as many buffers as it finds, which is for times of plenty. */
 static bool may_go_on(const struct uring_loop *u, const struct sock *s)
 {
-    return u->multishot && (s->flags & (RX_ALWAYS | RX_BULK | RX_NEXT)) == RX_ALWAYS;
+    return u->bound && u->multishot && (s->flags & (RX_ALWAYS | RX_BULK | RX_NEXT)) == RX_ALWAYS;
 }
 
 static void begin(struct uring_loop *u, struct sock *s)
@@ -148,38 +137,32 @@ void uring_recv_start(struct sock *s)
     }
 }
 
-void uring_buffers_ready(struct uring_loop *u)
+static void group_back(struct buffer_group *g)
+{
+    if (g->n_lent == 0)
+        return;
+    for (int i = 0; i < g->n_lent; i++)
+        give_buffer(g, g->lent[i], i);
+    io_uring_buf_ring_advance(g->ring, g->n_lent);
+    g->n_lent = 0;
+}
+
+void uring_buffers_back(struct uring_loop *u)
 {
     struct list_link *link;
-    unsigned n;
 
-    group_ready(&u->small);
-    group_ready(&u->bulk);
+    group_back(&u->small);
+    group_back(&u->bulk);
     list_splice_back(&u->unlucky, &u->starved);
     list_splice_back(&u->starved, &u->unlucky);
     /* No more than there are buffers: each takes one at once, others would find none. */
-    for (n = u->small.n_ready; n > 0 && (link = list_pop_front(&u->starved)) != NULL; n--) {
+    for (unsigned n = u->small.n_buffers; n > 0 && (link = list_pop_front(&u->starved)) != NULL;
+         n--) {
         struct sock *s = LIST_ITEM(link, struct sock, recv_link);
 
         s->flags |= RX_NEXT;
         begin(u, s);
     }
-}
-
-static void group_back(struct buffer_group *g)
-{
-    while (g->n_lent > 0) {
-        uint16_t id = g->lent[--g->n_lent];
-
-        poison(buffer_at(g, id), g->buffer_size);
-        g->free[g->n_free++] = id;
-    }
-}
-
-void uring_buffers_back(struct uring_loop *u)
-{
-    group_back(&u->small);
-    group_back(&u->bulk);
 }
 
 /* The buffer of a completion, lent until the turn's end; NULL where it has none. */
@@ -190,7 +173,6 @@ static uint8_t *lend(struct uring_loop *u, const struct completion *c)
 
     if (!(c->flags & IORING_CQE_F_BUFFER))
         return NULL;
-    g->n_ready--;
     g->lent[g->n_lent++] = (uint16_t)id;
     if (c->res > 0)
         unpoison(buffer_at(g, id), (size_t)c->res);

@@ -1,6 +1,6 @@
 /*
  * Makes the ring: flags, sizes that the memory limit allows, what the kernel can do beyond 6.1, and
- * a trial of the send that completes without a completion.
+ * a trial of multishot receives.
  *
  * The ring is made disabled, so that any thread can make it and hear of errors; the first turn
  * enables it, and its thread becomes the one that may use it.
@@ -22,6 +22,7 @@
 
 #define CQ_ENTRIES_MIN 1024
 #define EXTRA_START 64
+#define TRIAL_ENTERS 4 /* one may run only part of what the kernel has put off */
 
 /* One try. The flags need 6.1: anything older is refused like a kernel without io_uring. */
 static int ring_init(struct uring_loop *u, unsigned sq_entries, unsigned cq_entries)
@@ -80,25 +81,11 @@ static int ring_within_limits(struct uring_loop *u, const struct loop_config *c)
     return rc;
 }
 
-static int alloc_arrays(struct uring_loop *u)
-{
-    u->max_extra = EXTRA_START;
-    u->extra = calloc(u->max_extra, sizeof(*u->extra));
-    u->max_backlog = u->ring.cq.ring_entries;
-    u->backlog = calloc(u->max_backlog, sizeof(*u->backlog));
-    u->max_inline = u->ring.sq.ring_entries;
-    u->inline_sends = calloc(u->max_inline, sizeof(*u->inline_sends));
-    if (u->extra == NULL || u->backlog == NULL || u->inline_sends == NULL)
-        return -ENOMEM;
-    return slots_init(&u->slots);
-}
-
 static void describe(struct uring_loop *u)
 {
     snprintf(u->loop.description, sizeof(u->loop.description),
-             "io_uring, %u/%u entries, %s receives, %s sends%s", u->ring.sq.ring_entries,
+             "io_uring, %u/%u entries, %s receives%s", u->ring.sq.ring_entries,
              u->ring.cq.ring_entries, u->multishot ? "multishot" : "one-shot",
-             u->inline_ok ? "inline" : "direct",
              u->enter_flags & ENTER_NO_IOWAIT ? ", no iowait" : "");
 }
 
@@ -121,8 +108,6 @@ void uring_teardown(struct uring_loop *u)
     uring_buffers_fini(u);
     slots_fini(&u->slots);
     free(u->extra);
-    free(u->backlog);
-    free(u->inline_sends);
 }
 
 int uring_new(struct loop **out, const struct loop_config *config)
@@ -146,7 +131,9 @@ int uring_new(struct loop **out, const struct loop_config *config)
         free(u);
         return rc;
     }
-    rc = alloc_arrays(u);
+    u->max_extra = EXTRA_START;
+    u->extra = calloc(u->max_extra, sizeof(*u->extra));
+    rc = u->extra == NULL ? -ENOMEM : slots_init(&u->slots);
     if (rc != 0) {
         loop_free(&u->loop);
         return rc;
@@ -156,46 +143,61 @@ int uring_new(struct loop **out, const struct loop_config *config)
     return 0;
 }
 
-/* Sends until the socket is full, and once more: a kernel that does it as we need it makes no
- * completion for what it takes, the number of bytes for what it takes in part, and -EAGAIN when it
- * takes nothing. */
-static int try_inline_sends(struct uring_loop *u, int fd, const void *data, size_t len)
+/* True if the end of the trial's connection is among the completions in the ring. */
+static bool saw_end(const struct uring_loop *u)
 {
-    static const int flags = MSG_WAITALL | MSG_DONTWAIT | MSG_NOSIGNAL;
-    const size_t lens[3] = {1, len, len};
+    const struct io_uring_cq *cq = &u->ring.cq;
+    unsigned tail = io_uring_smp_load_acquire(cq->ktail);
+
+    for (unsigned i = *cq->khead; i != tail; i++) {
+        const struct io_uring_cqe *cqe = &cq->cqes[i & cq->ring_mask];
+
+        if (cqe->user_data == NAME_TRIAL && cqe->res == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Data and FIN arrive before the kernel looks at the socket again: some that know multishot
+ * receives deliver the data and never tell of the end. */
+static int try_multishot(struct uring_loop *u, const int fds[2])
+{
+    struct io_uring_sqe *sqe = uring_sqe(u);
     int rc;
 
-    for (uint32_t i = 0; i < 3; i++) {
-        struct io_uring_sqe *sqe = uring_sqe(u);
-
-        io_uring_prep_send(sqe, fd, data, lens[i], flags);
-        sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
-        sqe->user_data = NAME_INLINE | i;
-        u->inline_sends[i] = (struct inline_send){.res = (int64_t)lens[i]};
-    }
-    u->n_inline = 3;
+    io_uring_prep_recv_multishot(sqe, fds[0], NULL, 0, 0);
+    sqe->flags = IOSQE_BUFFER_SELECT;
+    sqe->buf_group = u->small.first_id;
+    sqe->user_data = NAME_TRIAL;
     rc = uring_enter(u, 0, 0);
-    u->n_inline = 0;
-    u->inline_ok = u->inline_sends[0].res == 1 && u->inline_sends[1].res > 0 &&
-                   u->inline_sends[1].res < (int64_t)len && u->inline_sends[2].res == -EAGAIN;
+    if (rc != 0)
+        return rc;
+    if (send(fds[1], "", 1, MSG_NOSIGNAL) == 1)
+        (void)shutdown(fds[1], SHUT_WR);
+    for (int i = 0; i < TRIAL_ENTERS && rc == 0 && !saw_end(u); i++)
+        rc = uring_enter(u, 0, 0);
+    u->multishot = saw_end(u);
+    if (!u->multishot) {
+        sqe = uring_sqe(u);
+        io_uring_prep_cancel64(sqe, NAME_TRIAL, 0);
+        sqe->user_data = NAME_IGNORED;
+    }
     return rc;
 }
 
 static int trial(struct uring_loop *u)
 {
-    static const size_t len = (size_t)1 << 20;
-    static const int small = 4096;
-    void *data = calloc(1, len);
     int fds[2];
-    int rc = 0;
+    int rc;
 
-    if (data != NULL && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0) {
-        (void)setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
-        rc = try_inline_sends(u, fds[0], data, len);
-        close(fds[0]);
-        close(fds[1]);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
+        u->multishot = false;
+        return 0;
     }
-    free(data);
+    rc = try_multishot(u, fds);
+    close(fds[0]);
+    close(fds[1]);
+    describe(u);
     return rc;
 }
 
@@ -206,11 +208,11 @@ int uring_bind(struct uring_loop *u)
 
     if (rc != 0)
         return rc;
-    u->bound = true;
     if (io_uring_register_ring_fd(&u->ring) == 1) /* saves the look-up in each enter */
         u->enter_flags |= IORING_ENTER_REGISTERED_RING;
     uring_arm_wake(u);
-    rc = trial(u);
-    describe(u);
+    if (u->multishot)
+        rc = trial(u);
+    u->bound = true;
     return rc;
 }

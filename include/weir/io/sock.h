@@ -50,7 +50,7 @@ struct sock_ops {
      * delivered. May be NULL if that is never called. */
     void (*stopped)(struct sock *s);
     /* Answer to sock_close(), in a later turn: the descriptor is closed and the memory is the
-     * owner's again, bytes that it passed to other socks included. */
+     * owner's again, also that of spans which the owner has passed to other socks. */
     void (*closed)(struct sock *s);
 };
 
@@ -71,7 +71,7 @@ struct sock {
     struct chunk *head, *tail;  /* what the kernel did not take */
     struct list_link recv_link; /* on the engine's list of socks to be received from */
     struct list_link send_link; /* on the loop's list of socks that have something to send */
-    struct list_link due_link;  /* on the loop's list of socks that owe their owner a callback */
+    struct list_link due_link;  /* on a list of socks that owe their owner a callback */
     struct wheel_timer linger;  /* bounds sock_close_sent() */
 };
 

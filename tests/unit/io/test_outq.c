@@ -5,7 +5,7 @@
 #include "../../../src/io/outq.h"
 #include "lib/random.h"
 
-#define CHUNK 4096
+#define CHUNK ((size_t)4096)
 #define N_CHUNKS 16
 #define SEED 20260101
 
