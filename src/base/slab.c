@@ -127,10 +127,11 @@ static uint32_t index_of(const struct slab *s, const void *object)
 {
     /* A pointer below base wraps to a number beyond the range. */
     size_t offset = (uintptr_t)object - (uintptr_t)s->base;
+    size_t index = offset / s->stride;
 
-    ASSERT(offset < s->reserved);
+    ASSERT(index < s->free_objects.n);
     ASSERT(offset % s->stride == 0);
-    return (uint32_t)(offset / s->stride);
+    return (uint32_t)index;
 }
 
 /* How many objects lie whole in the first so many bytes of the range. */

@@ -249,6 +249,14 @@ Test(slab, give_inside_an_object_aborts, .signal = SIGABRT)
     slab_give(s, object + 8);
 }
 
+Test(slab, give_of_one_beyond_the_last_aborts, .signal = SIGABRT)
+{
+    struct slab *s = make(100, 0, 10);
+    uint8_t *object = slab_take(s);
+
+    slab_give(s, object + 1280);
+}
+
 Test(slab, give_of_something_else_aborts, .signal = SIGABRT)
 {
     struct slab *s = make(100, 0, 10);
