@@ -1,18 +1,22 @@
 /*
- * Reply accounting: rules 1, 3, 4, 12 and 15 of the header are the table below, the others are the
- * functions named after what happens.
+ * Reply accounting: rules 1, 12 and 15 of the header are the table below, 3 to 6 and 13 are
+ * answer_error(), the others the functions that name them.
  *
  * Invariants: tail - head <= mask + 1; every entry stands for n >= 1 messages; the first entry is
- * never a COPY_END; progress is FRESH while there is no entry; while the server skips, nothing but
- * made-up answers that were due before is owed.
+ * never a COPY_END; progress is IDLE if and only if there is no first entry or it is to be made up;
+ * while the server skips there is no entry.
  */
 #include <assert.h>
 
 #include "pgwire/proto.h"
 #include "pgwire/reply.h"
 
+/* Kept out of the way of the common case. */
+#define COLD __attribute__((cold, noinline))
+
 /* How far the first entry is answered; what a letter may follow on is a mask of these. */
 enum {
+    IDLE = 0,         /* it takes no reply */
     FRESH = 1 << 0,   /* nothing has come */
     BEGUN = 1 << 1,   /* something has, and it is not the end */
     COPY_IN = 1 << 2, /* a COPY waits for the client's data */
@@ -21,12 +25,10 @@ enum {
     COPY_OUT = 1 << 4, /* a COPY sends data */
     COPY_BOTH = 1 << 5, /* replication */
     FAILED = 1 << 6,    /* an error has come, ReadyForQuery is to follow */
-    ANY = 0x7f,
 
     /* Where a letter leads instead. */
-    DONE = 0,             /* to the next entry */
-    SAME = ANY,           /* nowhere */
-    BATCH_FAILS = 1 << 7, /* behind the next Sync */
+    DONE = 0,      /* to the next entry */
+    SAME = 1 << 7, /* nowhere */
 };
 
 struct step {
@@ -34,43 +36,58 @@ struct step {
     uint8_t to;   /* progress after it */
 };
 
-#define N_LETTERS 128
-
-/* Rows by kind of message, columns by letter of reply. */
-static const struct step steps[PGW_REPLY_N_KINDS][N_LETTERS] = {
-    [PGW_REPLY_PARSE] = {['1'] = {FRESH, DONE}, ['E'] = {ANY, BATCH_FAILS}},
-    [PGW_REPLY_BIND] = {['2'] = {FRESH, DONE}, ['E'] = {ANY, BATCH_FAILS}},
-    [PGW_REPLY_CLOSE] = {['3'] = {FRESH, DONE}, ['E'] = {ANY, BATCH_FAILS}},
-    [PGW_REPLY_DESCRIBE_STATEMENT] = {['t'] = {FRESH, BEGUN},
-                                      ['T'] = {BEGUN, DONE},
-                                      ['n'] = {BEGUN, DONE},
-                                      ['E'] = {ANY, BATCH_FAILS}},
-    [PGW_REPLY_DESCRIBE_PORTAL] =
-        {['T'] = {FRESH, DONE}, ['n'] = {FRESH, DONE}, ['E'] = {ANY, BATCH_FAILS}},
-    [PGW_REPLY_EXECUTE] = {['D'] = {FRESH | BEGUN, BEGUN},
-                           ['C'] = {FRESH | BEGUN | COPY_ENDED, DONE},
-                           ['s'] = {FRESH | BEGUN, DONE},
-                           ['I'] = {FRESH, DONE},
-                           ['G'] = {FRESH, COPY_IN},
-                           ['H'] = {FRESH, COPY_OUT},
-                           ['d'] = {COPY_OUT, SAME},
-                           ['c'] = {COPY_OUT, BEGUN},
-                           ['E'] = {ANY, BATCH_FAILS}},
-    [PGW_REPLY_SYNC] = {['Z'] = {FRESH | FAILED, DONE}, ['E'] = {FRESH, FAILED}},
-    [PGW_REPLY_FUNCTION_CALL] =
-        {['V'] = {FRESH, BEGUN}, ['Z'] = {BEGUN | FAILED, DONE}, ['E'] = {FRESH | BEGUN, FAILED}},
-    [PGW_REPLY_QUERY] = {['T'] = {FRESH | BEGUN, BEGUN},
-                         ['D'] = {FRESH | BEGUN, BEGUN},
-                         ['C'] = {FRESH | BEGUN | COPY_ENDED, BEGUN},
-                         ['I'] = {FRESH | BEGUN, BEGUN},
-                         ['G'] = {FRESH | BEGUN, COPY_IN},
-                         ['H'] = {FRESH | BEGUN, COPY_OUT},
-                         ['W'] = {FRESH | BEGUN, COPY_BOTH},
-                         ['d'] = {COPY_OUT | COPY_BOTH, SAME},
-                         ['c'] = {COPY_OUT | COPY_BOTH, BEGUN},
-                         ['Z'] = {BEGUN | FAILED, DONE},
-                         ['E'] = {ANY & ~FAILED, FAILED}},
+/* Rows by kind of message, columns by letter of reply. Errors: answer_error(). */
+/* clang-format off */
+static const struct step steps[PGW_REPLY_N_KINDS][256] = {
+    [PGW_REPLY_PARSE] = {
+        ['1'] = {FRESH, DONE},
+    },
+    [PGW_REPLY_BIND] = {
+        ['2'] = {FRESH, DONE},
+    },
+    [PGW_REPLY_CLOSE] = {
+        ['3'] = {FRESH, DONE},
+    },
+    [PGW_REPLY_DESCRIBE_STATEMENT] = {
+        ['t'] = {FRESH, BEGUN},
+        ['T'] = {BEGUN, DONE},
+        ['n'] = {BEGUN, DONE},
+    },
+    [PGW_REPLY_DESCRIBE_PORTAL] = {
+        ['T'] = {FRESH, DONE},
+        ['n'] = {FRESH, DONE},
+    },
+    [PGW_REPLY_EXECUTE] = {
+        ['D'] = {FRESH | BEGUN, BEGUN},
+        ['C'] = {FRESH | BEGUN | COPY_ENDED, DONE},
+        ['s'] = {FRESH | BEGUN, DONE},
+        ['I'] = {FRESH, DONE},
+        ['G'] = {FRESH, COPY_IN},
+        ['H'] = {FRESH, COPY_OUT},
+        ['d'] = {COPY_OUT, SAME},
+        ['c'] = {COPY_OUT, BEGUN},
+    },
+    [PGW_REPLY_SYNC] = {
+        ['Z'] = {FRESH | FAILED, DONE},
+    },
+    [PGW_REPLY_FUNCTION_CALL] = {
+        ['V'] = {FRESH, BEGUN},
+        ['Z'] = {BEGUN | FAILED, DONE},
+    },
+    [PGW_REPLY_QUERY] = {
+        ['T'] = {FRESH | BEGUN, BEGUN},
+        ['D'] = {FRESH | BEGUN, BEGUN},
+        ['C'] = {FRESH | BEGUN | COPY_ENDED, BEGUN},
+        ['I'] = {FRESH | BEGUN, BEGUN},
+        ['G'] = {FRESH | BEGUN, COPY_IN},
+        ['H'] = {FRESH | BEGUN, COPY_OUT},
+        ['W'] = {FRESH | BEGUN, COPY_BOTH},
+        ['d'] = {COPY_OUT | COPY_BOTH, SAME},
+        ['c'] = {COPY_OUT | COPY_BOTH, BEGUN},
+        ['Z'] = {BEGUN | FAILED, DONE},
+    },
 };
+/* clang-format on */
 
 static struct pgw_reply_entry *entry_at(const struct pgw_reply_queue *q, uint32_t i)
 {
@@ -92,19 +109,9 @@ static bool is_batched(enum pgw_reply_kind kind)
     return kind >= PGW_REPLY_PARSE && kind <= PGW_REPLY_CLOSE;
 }
 
-static struct pgw_reply_verdict judge(enum pgw_reply_judgement judgement)
+static enum pgw_reply_judgement judgement_of(const struct pgw_reply_entry *e)
 {
-    return (struct pgw_reply_verdict){.judgement = (uint8_t)judgement};
-}
-
-/* The verdict on a reply to this entry. */
-static struct pgw_reply_verdict judge_for(const struct pgw_reply_entry *e)
-{
-    return (struct pgw_reply_verdict){
-        .cookie = e->cookie,
-        .judgement = e->way == PGW_REPLY_SWALLOW ? PGW_REPLY_DROP : PGW_REPLY_PASS,
-        .kind = e->kind,
-    };
+    return e->way == PGW_REPLY_SWALLOW ? PGW_REPLY_DROP : PGW_REPLY_PASS;
 }
 
 void pgw_reply_init(struct pgw_reply_queue *q, struct pgw_reply_entry *ring, uint32_t room,
@@ -112,35 +119,35 @@ void pgw_reply_init(struct pgw_reply_queue *q, struct pgw_reply_entry *ring, uin
 {
     assert(room >= 4 && (room & (room - 1)) == 0);
     *q = (struct pgw_reply_queue){
-        .ring = ring, .mask = room - 1, .progress = FRESH, .status = status};
+        .ring = ring, .mask = room - 1, .progress = IDLE, .status = status};
 }
 
 enum pgw_reply_kind pgw_reply_kind_of(uint8_t letter, uint8_t target)
 {
-    switch (letter) {
-    case PGW_F_PARSE:
-        return PGW_REPLY_PARSE;
-    case PGW_F_BIND:
-        return PGW_REPLY_BIND;
-    case PGW_F_DESCRIBE:
-        return target == PGW_TARGET_STATEMENT ? PGW_REPLY_DESCRIBE_STATEMENT
-                                              : PGW_REPLY_DESCRIBE_PORTAL;
-    case PGW_F_EXECUTE:
-        return PGW_REPLY_EXECUTE;
-    case PGW_F_CLOSE:
-        return PGW_REPLY_CLOSE;
-    case PGW_F_SYNC:
-        return PGW_REPLY_SYNC;
-    case PGW_F_QUERY:
-        return PGW_REPLY_QUERY;
-    case PGW_F_FUNCTION_CALL:
-        return PGW_REPLY_FUNCTION_CALL;
-    case PGW_F_COPY_DONE:
-    case PGW_F_COPY_FAIL:
-        return PGW_REPLY_COPY_END;
-    default:
-        return PGW_REPLY_NO_KIND;
-    }
+    static const uint8_t kinds[256] = {
+        [PGW_F_PARSE] = PGW_REPLY_PARSE,
+        [PGW_F_BIND] = PGW_REPLY_BIND,
+        [PGW_F_DESCRIBE] = PGW_REPLY_DESCRIBE_PORTAL,
+        [PGW_F_EXECUTE] = PGW_REPLY_EXECUTE,
+        [PGW_F_CLOSE] = PGW_REPLY_CLOSE,
+        [PGW_F_SYNC] = PGW_REPLY_SYNC,
+        [PGW_F_QUERY] = PGW_REPLY_QUERY,
+        [PGW_F_FUNCTION_CALL] = PGW_REPLY_FUNCTION_CALL,
+        [PGW_F_COPY_DONE] = PGW_REPLY_COPY_END,
+        [PGW_F_COPY_FAIL] = PGW_REPLY_COPY_END,
+    };
+
+    if (letter == PGW_F_DESCRIBE && target == PGW_TARGET_STATEMENT)
+        return PGW_REPLY_DESCRIBE_STATEMENT;
+    return (enum pgw_reply_kind)kinds[letter];
+}
+
+/* After the first entry has changed. */
+static void begin_first(struct pgw_reply_queue *q)
+{
+    bool takes_reply = !is_empty(q) && entry_at(q, q->head)->way != PGW_REPLY_MAKE_UP;
+
+    q->progress = takes_reply ? FRESH : IDLE;
 }
 
 static enum pgw_reply_outcome push(struct pgw_reply_queue *q, enum pgw_reply_kind kind,
@@ -156,6 +163,8 @@ static enum pgw_reply_outcome push(struct pgw_reply_queue *q, enum pgw_reply_kin
     if (q->tail - q->head > q->mask)
         return PGW_REPLY_FULL;
     *entry_at(q, q->tail++) = (struct pgw_reply_entry){cookie, 1, (uint8_t)kind, (uint8_t)way};
+    if (q->progress == IDLE)
+        begin_first(q);
     return PGW_REPLY_NOTED;
 }
 
@@ -238,15 +247,15 @@ enum pgw_reply_outcome pgw_reply_sent(struct pgw_reply_queue *q, enum pgw_reply_
     return PGW_REPLY_NOTED;
 }
 
-/* The next entry becomes the first. Ends of COPYs that have not begun are of no use any more. */
-static void first_removed(struct pgw_reply_queue *q)
+/* The first index from i on that is not of an entry of this kind. */
+static uint32_t skip_kind(const struct pgw_reply_queue *q, uint32_t i, enum pgw_reply_kind kind)
 {
-    q->progress = FRESH;
-    while (!is_empty(q) && entry_at(q, q->head)->kind == PGW_REPLY_COPY_END)
-        q->head++;
+    while (i != q->tail && entry_at(q, i)->kind == kind)
+        i++;
+    return i;
 }
 
-/* One message of the first entry is answered. */
+/* One message of the first entry is answered. Ends of COPYs that did not begin go with it. */
 static void pop(struct pgw_reply_queue *q)
 {
     struct pgw_reply_entry *e = entry_at(q, q->head);
@@ -254,28 +263,29 @@ static void pop(struct pgw_reply_queue *q)
     if (e->n > 1)
         e->n--;
     else
-        q->head++;
-    first_removed(q);
+        q->head = skip_kind(q, q->head + 1, PGW_REPLY_COPY_END);
+    begin_first(q);
 }
 
 /* Rule 7: the first entry moves up to the end of its COPY, over the Syncs that this makes loose. */
-static void begin_copy_in(struct pgw_reply_queue *q)
+static COLD void begin_copy_in(struct pgw_reply_queue *q)
 {
     const struct pgw_reply_entry first = *entry_at(q, q->head);
-    uint32_t i = q->head + 1;
+    uint32_t end;
 
     q->progress = COPY_ENDED;
     if (first.n > 1)
         return;
-    while (i != q->tail && entry_at(q, i)->kind == PGW_REPLY_SYNC)
-        q->n_loose += entry_at(q, i++)->n;
-    if (i == q->tail)
+    end = skip_kind(q, q->head + 1, PGW_REPLY_SYNC);
+    for (uint32_t i = q->head + 1; i != end; i++)
+        q->n_loose += entry_at(q, i)->n;
+    if (end == q->tail)
         q->progress = COPY_IN;
-    else if (entry_at(q, i)->kind == PGW_REPLY_COPY_END && --entry_at(q, i)->n == 0)
-        i++;
-    if (first.kind == PGW_REPLY_EXECUTE && i == q->tail)
+    else if (entry_at(q, end)->kind == PGW_REPLY_COPY_END && --entry_at(q, end)->n == 0)
+        end++;
+    if (first.kind == PGW_REPLY_EXECUTE && skip_kind(q, end, PGW_REPLY_COPY_END) == q->tail)
         q->is_unsynced = true;
-    q->head = i - 1;
+    q->head = end - 1;
     *entry_at(q, q->head) = first;
 }
 
@@ -298,113 +308,120 @@ static bool sent_beyond_telling(const struct pgw_reply_queue *q)
 }
 
 /* Rules 4 and 5; also 6, if there is no entry. */
-static struct pgw_reply_verdict fail_batch(struct pgw_reply_queue *q)
+static enum pgw_reply_judgement fail_batch(struct pgw_reply_queue *q, struct pgw_reply_verdict *out)
 {
-    struct pgw_reply_verdict v = judge(PGW_REPLY_PASS);
+    enum pgw_reply_judgement judgement = is_empty(q) ? PGW_REPLY_PASS : PGW_REPLY_DROP;
     const uint32_t first = q->head;
 
-    if (!is_empty(q))
-        v = judge_for(entry_at(q, first));
     for (; !is_empty(q) && entry_at(q, q->head)->kind != PGW_REPLY_SYNC; q->head++) {
         const struct pgw_reply_entry *e = entry_at(q, q->head);
 
         if (e->way != PGW_REPLY_SWALLOW && e->kind != PGW_REPLY_COPY_END)
-            v.judgement = PGW_REPLY_PASS;
+            judgement = PGW_REPLY_PASS;
     }
-    q->progress = FRESH;
+    begin_first(q);
     q->is_skipping = is_empty(q);
-    v.n_removed = q->head - first;
-    v.is_done = v.n_removed > 0;
-    return v;
+    out->n_removed = q->head - first;
+    out->is_done = out->n_removed > 0;
+    return judgement;
+}
+
+/* The connection is over: nothing is owed any more. */
+static enum pgw_reply_judgement end_connection(struct pgw_reply_queue *q)
+{
+    enum pgw_reply_judgement judgement =
+        is_empty(q) ? PGW_REPLY_PASS : judgement_of(entry_at(q, q->head));
+
+    q->is_over = true;
+    q->head = q->tail;
+    q->progress = IDLE;
+    return judgement;
+}
+
+static COLD enum pgw_reply_judgement answer_error(struct pgw_reply_queue *q, uint8_t severity,
+                                                  struct pgw_reply_verdict *out)
+{
+    const struct pgw_reply_entry *e = entry_at(q, q->head);
+
+    *out = (struct pgw_reply_verdict){0};
+    if (q->is_over)
+        return PGW_REPLY_VIOLATION;
+    if (severity == 'F' || severity == 'P')
+        return end_connection(q);
+    if (is_empty(q)) /* rule 6 */
+        return q->is_unsynced && !q->is_skipping ? fail_batch(q, out) : PGW_REPLY_VIOLATION;
+    if (q->progress == IDLE || q->progress == FAILED)
+        return PGW_REPLY_VIOLATION;
+    if (!is_in_copy(q))
+        q->n_loose = 0; /* rule 9: it answers a message behind them */
+    else if (q->n_loose > 0 && sent_beyond_telling(q))
+        return PGW_REPLY_VIOLATION;
+    out->cookie = e->cookie;
+    out->kind = e->kind;
+    if (is_batched(e->kind))
+        return fail_batch(q, out);
+    q->progress = FAILED;
+    return judgement_of(e);
 }
 
 /* Rule 9: a Z that answers no entry may answer a loose Sync. */
-static struct pgw_reply_verdict loose_sync_answered(struct pgw_reply_queue *q)
+static enum pgw_reply_judgement answer_loose_sync(struct pgw_reply_queue *q, uint8_t status,
+                                                  struct pgw_reply_verdict *out)
 {
-    struct pgw_reply_verdict v = judge(PGW_REPLY_PASS);
-
+    q->status = status;
     q->n_loose--;
     if (q->is_skipping) {
         q->is_skipping = false;
         q->is_unsynced = false;
     }
-    v.kind = PGW_REPLY_SYNC;
-    v.is_done = true;
-    return v;
+    out->kind = PGW_REPLY_SYNC;
+    out->is_done = true;
+    return PGW_REPLY_PASS;
 }
 
-/* The reply is none that the first entry can be answered with now. */
-static struct pgw_reply_verdict unexpected(struct pgw_reply_queue *q, uint8_t letter,
-                                           uint8_t detail)
+/* The reply answers nothing, or not the first entry. */
+static COLD enum pgw_reply_judgement answer_none(struct pgw_reply_queue *q, uint8_t letter,
+                                                 uint8_t detail, struct pgw_reply_verdict *out)
 {
-    if (letter == PGW_B_READY_FOR_QUERY && q->n_loose > 0 && !is_in_copy(q)) {
-        q->status = detail;
-        return loose_sync_answered(q);
-    }
-    if (letter == PGW_B_ERROR_RESPONSE && is_empty(q) && q->is_unsynced && !q->is_skipping)
-        return fail_batch(q);
-    return judge(PGW_REPLY_VIOLATION);
+    *out = (struct pgw_reply_verdict){0};
+    if (q->is_over)
+        return PGW_REPLY_VIOLATION;
+    if (letter == PGW_B_NOTICE_RESPONSE)
+        return is_empty(q) ? PGW_REPLY_PASS : judgement_of(entry_at(q, q->head));
+    if (letter == PGW_B_PARAMETER_STATUS || letter == PGW_B_NOTIFICATION_RESPONSE)
+        return PGW_REPLY_PASS;
+    if (letter == PGW_B_READY_FOR_QUERY && q->n_loose > 0 && !is_in_copy(q))
+        return answer_loose_sync(q, detail, out);
+    return PGW_REPLY_VIOLATION;
 }
 
-/* Rules 2 and 13. */
-static bool answers_nothing(uint8_t letter, uint8_t detail)
+enum pgw_reply_judgement pgw_reply_received(struct pgw_reply_queue *q, uint8_t letter,
+                                            uint8_t detail, struct pgw_reply_verdict *out)
 {
-    return letter == PGW_B_NOTICE_RESPONSE || letter == PGW_B_PARAMETER_STATUS ||
-           letter == PGW_B_NOTIFICATION_RESPONSE ||
-           (letter == PGW_B_ERROR_RESPONSE && (detail == 'F' || detail == 'P'));
-}
-
-static struct pgw_reply_verdict judge_async(struct pgw_reply_queue *q, uint8_t letter)
-{
-    bool is_swallowing = !is_empty(q) && entry_at(q, q->head)->way == PGW_REPLY_SWALLOW;
-    bool is_of_query = letter == PGW_B_NOTICE_RESPONSE || letter == PGW_B_ERROR_RESPONSE;
+    const struct pgw_reply_entry *first = entry_at(q, q->head);
+    const struct step *step = &steps[q->progress == IDLE ? PGW_REPLY_NO_KIND : first->kind][letter];
+    enum pgw_reply_judgement judgement;
 
     if (letter == PGW_B_ERROR_RESPONSE)
-        q->is_over = true;
-    return judge(is_swallowing && is_of_query ? PGW_REPLY_DROP : PGW_REPLY_PASS);
-}
-
-/* What the first entry says to a letter; it says no to all if there is none. */
-static struct step next_step(const struct pgw_reply_queue *q, uint8_t letter)
-{
-    const struct pgw_reply_entry *e = entry_at(q, q->head);
-
-    if (is_empty(q) || e->way == PGW_REPLY_MAKE_UP || letter >= N_LETTERS)
-        return (struct step){0, 0};
-    return steps[e->kind][letter];
-}
-
-struct pgw_reply_verdict pgw_reply_received(struct pgw_reply_queue *q, uint8_t letter,
-                                            uint8_t detail)
-{
-    const struct step step = next_step(q, letter);
-    struct pgw_reply_verdict v;
-
-    if (q->is_over)
-        return judge(PGW_REPLY_VIOLATION);
-    if (answers_nothing(letter, detail))
-        return judge_async(q, letter);
-    if ((step.from & q->progress) == 0)
-        return unexpected(q, letter, detail);
-    if (q->n_loose > 0 && letter == PGW_B_ERROR_RESPONSE && is_in_copy(q)) {
-        if (sent_beyond_telling(q))
-            return judge(PGW_REPLY_VIOLATION);
-    } else if (letter != PGW_B_READY_FOR_QUERY) {
-        q->n_loose = 0; /* rules 8 and 9: it answers a message behind them */
-    }
-    if (step.to == BATCH_FAILS)
-        return fail_batch(q);
-    v = judge_for(entry_at(q, q->head));
+        return answer_error(q, detail, out);
+    if ((step->from & q->progress) == 0)
+        return answer_none(q, letter, detail, out);
+    judgement = judgement_of(first);
+    out->cookie = first->cookie;
+    out->n_removed = 0;
+    out->kind = first->kind;
+    out->is_done = step->to == DONE;
     if (letter == PGW_B_READY_FOR_QUERY)
         q->status = detail;
-    if (step.to == COPY_IN)
-        begin_copy_in(q);
-    else if (step.to == DONE)
+    else
+        q->n_loose = 0; /* rules 8 and 9: it answers a message behind them */
+    if (step->to == DONE)
         pop(q);
-    else if (step.to != SAME)
-        q->progress = step.to;
-    v.is_done = step.to == DONE;
-    return v;
+    else if (step->to == COPY_IN)
+        begin_copy_in(q);
+    else if (step->to != SAME)
+        q->progress = step->to;
+    return judgement;
 }
 
 const struct pgw_reply_entry *pgw_reply_removed(const struct pgw_reply_queue *q,
@@ -414,16 +431,14 @@ const struct pgw_reply_entry *pgw_reply_removed(const struct pgw_reply_queue *q,
     return entry_at(q, q->head - v->n_removed + i);
 }
 
-bool pgw_reply_made_up(struct pgw_reply_queue *q, struct pgw_reply_entry *out)
+struct pgw_reply_entry pgw_reply_make_up(struct pgw_reply_queue *q)
 {
-    const struct pgw_reply_entry *e = entry_at(q, q->head);
+    struct pgw_reply_entry e = *entry_at(q, q->head);
 
-    if (is_empty(q) || e->way != PGW_REPLY_MAKE_UP)
-        return false;
-    *out = *e;
-    out->n = 1;
+    assert(pgw_reply_is_due(q));
+    e.n = 1;
     pop(q);
-    return true;
+    return e;
 }
 
 bool pgw_reply_is_copying_in(const struct pgw_reply_queue *q)

@@ -40,7 +40,8 @@ static void make_up(struct story *s, const char *word)
 {
     struct pgw_reply_entry e;
 
-    cr_assert(pgw_reply_made_up(&s->q, &e), "%s: %s: nothing to make up", s->text, word);
+    cr_assert(pgw_reply_is_due(&s->q), "%s: %s: nothing to make up", s->text, word);
+    e = pgw_reply_make_up(&s->q);
     cr_assert_eq(e.kind, kind_of(word), "%s: %s", s->text, word);
     cr_assert_eq(e.way, PGW_REPLY_MAKE_UP);
     cr_assert_eq(e.n, 1);
@@ -72,8 +73,8 @@ static void receive(struct story *s, const char *word)
 
     if (word[1] >= 'A' && word[1] <= 'Z')
         detail = (uint8_t)word[1];
-    s->last = pgw_reply_received(&s->q, (uint8_t)word[0], detail);
-    cr_assert_eq(s->last.judgement, expected, "%s: %s", s->text, word);
+    cr_assert_eq(pgw_reply_received(&s->q, (uint8_t)word[0], detail, &s->last), expected, "%s: <%s",
+                 s->text, word);
 }
 
 static uint32_t count_removed(const struct story *s)
@@ -151,12 +152,12 @@ static void check_letters(const char *text, const char *letters)
 {
     for (unsigned letter = 0; letter < 256; letter++) {
         bool fits = letter != 0 && (strchr(letters, (int)letter) || strchr("NSA", (int)letter));
-        struct pgw_reply_verdict v;
+        enum pgw_reply_judgement judgement;
         struct story s;
 
         tell(&s, text);
-        v = pgw_reply_received(&s.q, (uint8_t)letter, letter == 'Z' ? 'I' : 'E');
-        cr_assert_eq(v.judgement != PGW_REPLY_VIOLATION, fits, "%s: letter 0x%02x", text, letter);
+        judgement = pgw_reply_received(&s.q, (uint8_t)letter, letter == 'Z' ? 'I' : 'E', &s.last);
+        cr_assert_eq(judgement != PGW_REPLY_VIOLATION, fits, "%s: letter 0x%02x", text, letter);
     }
 }
 
@@ -251,6 +252,7 @@ Test(reply, rule_7_syncs_in_a_copy)
          "Q S d S c S <G nocopy <C <Z owed <Z rest",
          "E S <G copy batch c <C nothing batch S <Z rest",
          "E S d c S <G nocopy synced <C owed <Z rest", "E S d c <G batch <C S <Z rest",
+         "E S c c <G batch <C batch nothing S <Z rest",
          "E <G copy S batch S c batch <C nothing S <Z rest",
          "B E S c B E S c S <2 <G <C <2 <G <C <Z rest", "Q c c <G <C <G <C <Z rest",
          "Q S c S c <G <C <G <C <Z rest", "Q <G c c <C <G nocopy <C <Z rest",
@@ -319,16 +321,16 @@ Test(reply, rule_14_answers_made_up)
 
 Test(reply, rule_14_nothing_to_make_up_before_its_turn)
 {
-    struct pgw_reply_entry e = {.n = 7};
     struct story s;
 
+    tell(&s, "");
+    cr_assert_not(pgw_reply_is_due(&s.q));
     tell(&s, "P +P S");
-    cr_assert_not(pgw_reply_made_up(&s.q, &e));
-    cr_assert_eq(e.n, 7, "written though there was nothing");
-    tell(&s, "P +P S <1");
-    cr_assert(pgw_reply_made_up(&s.q, &e));
-    cr_assert_eq(e.cookie, 2);
-    cr_assert_not(pgw_reply_made_up(&s.q, &e));
+    cr_assert_not(pgw_reply_is_due(&s.q));
+    step(&s, "<1");
+    cr_assert(pgw_reply_is_due(&s.q));
+    cr_assert_eq(pgw_reply_make_up(&s.q).cookie, 2);
+    cr_assert_not(pgw_reply_is_due(&s.q));
 }
 
 Test(reply, rule_14_a_sync_is_not_made_up_in_a_batch, .signal = SIGABRT)

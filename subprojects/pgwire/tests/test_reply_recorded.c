@@ -217,9 +217,9 @@ static void client_sees(struct run *run, char letter)
 
 static void make_up(struct run *run)
 {
-    struct pgw_reply_entry e;
+    while (pgw_reply_is_due(&run->q)) {
+        struct pgw_reply_entry e = pgw_reply_make_up(&run->q);
 
-    while (pgw_reply_made_up(&run->q, &e)) {
         cr_assert_eq(run->ways[e.cookie], PGW_REPLY_MAKE_UP, "%s", run->s->name);
         client_sees(run, e.kind == PGW_REPLY_PARSE ? '1' : '3');
     }
@@ -269,6 +269,7 @@ static void receive_next(struct run *run)
     const struct message *m = &run->s->messages[r->message];
     uint8_t way = run->ways[m->copy];
     bool may_be_lost = run->q.n_loose > 0 && r->letter == PGW_B_ERROR_RESPONSE;
+    enum pgw_reply_judgement judgement;
     struct pgw_reply_verdict v;
 
     run->n_received++;
@@ -276,16 +277,16 @@ static void receive_next(struct run *run)
         run->wanted[run->n_wanted++] = r->letter;
     if (way == PGW_REPLY_MAKE_UP)
         return;
-    v = pgw_reply_received(&run->q, (uint8_t)r->letter, (uint8_t)r->detail);
+    judgement = pgw_reply_received(&run->q, (uint8_t)r->letter, (uint8_t)r->detail, &v);
     run->was_loose |= run->q.n_loose > 0;
-    if (v.judgement == PGW_REPLY_VIOLATION) {
+    if (judgement == PGW_REPLY_VIOLATION) {
         cr_assert(may_be_lost, "%s: %c (number %u): violation (seed %u)", run->s->name, r->letter,
                   run->n_received, run->first_seed);
         run->is_lost = true;
         return;
     }
     check_owner(run, r, &v);
-    if (v.judgement == PGW_REPLY_PASS)
+    if (judgement == PGW_REPLY_PASS)
         client_sees(run, r->letter);
     make_up(run);
 }

@@ -95,12 +95,12 @@ struct pgw_reply_entry {
     uint8_t way;     /* enum pgw_reply_way */
 };
 
+/* What a reply answers. */
 struct pgw_reply_verdict {
-    uint32_t cookie;    /* of the entry that it answers; 0 if none */
-    uint32_t n_removed; /* entries that an error removed, the failed one first */
-    uint8_t judgement;  /* enum pgw_reply_judgement */
-    uint8_t kind;       /* of that entry; PGW_REPLY_NO_KIND if none */
-    bool is_done;       /* that entry is answered in full */
+    uint32_t cookie;    /* of the entry; 0 if none */
+    uint32_t n_removed; /* entries that an error removed, this one first */
+    uint8_t kind;       /* of the entry; PGW_REPLY_NO_KIND if none */
+    bool is_done;       /* it is answered in full */
 };
 
 /* One server connection; touch the members through the functions below only. */
@@ -140,12 +140,14 @@ PGW_NODISCARD enum pgw_reply_outcome pgw_reply_sent(struct pgw_reply_queue *q,
 
 /*
  * The server has sent a message. `detail` is for Z the status byte, for E the first letter of the
- * severity in field V (E, F or P), else ignored. Answers due by pgw_reply_made_up() are to be taken
+ * severity in field V (E, F or P), else ignored. Answers that are due are to be taken
  * before. N, and E of severity F or P, go the way of the first entry, S and A are always passed:
- * which parameters the client already knows is for the caller to say.
+ * which parameters the client already knows is for the caller to say. *out is of use unless the
+ * reply is a violation.
  */
-PGW_NODISCARD struct pgw_reply_verdict pgw_reply_received(struct pgw_reply_queue *q, uint8_t letter,
-                                                          uint8_t detail);
+PGW_NODISCARD enum pgw_reply_judgement pgw_reply_received(struct pgw_reply_queue *q, uint8_t letter,
+                                                          uint8_t detail,
+                                                          struct pgw_reply_verdict *out);
 
 /*
  * The i-th of the n_removed entries of the last verdict. A Parse among them has not been carried
@@ -154,12 +156,15 @@ PGW_NODISCARD struct pgw_reply_verdict pgw_reply_received(struct pgw_reply_queue
 const struct pgw_reply_entry *pgw_reply_removed(const struct pgw_reply_queue *q,
                                                 const struct pgw_reply_verdict *v, uint32_t i);
 
-/*
- * True if the next answer to the client is to be made up: *out is what it answers (n is 1), which
- * is answered by that. To be asked until false after each verdict that is_done and each made-up
- * entry.
- */
-PGW_NODISCARD bool pgw_reply_made_up(struct pgw_reply_queue *q, struct pgw_reply_entry *out);
+/* The next answer to the client is to be made up. To be asked after each pgw_reply_sent() that made
+ * one up and each verdict that is_done, and again until false. */
+static inline bool pgw_reply_is_due(const struct pgw_reply_queue *q)
+{
+    return q->progress == 0 && q->head != q->tail;
+}
+
+/* Takes what is due; that it is made up answers it. Returns what it is the answer to, n being 1. */
+struct pgw_reply_entry pgw_reply_make_up(struct pgw_reply_queue *q);
 
 /* Something is owed for certain: answers of the server, or such to be made up. */
 static inline bool pgw_reply_is_owed(const struct pgw_reply_queue *q)
