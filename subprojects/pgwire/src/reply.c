@@ -180,10 +180,13 @@ static enum pgw_reply_outcome copy_end_sent(struct pgw_reply_queue *q)
     return push(q, PGW_REPLY_COPY_END, PGW_REPLY_FORWARD, 0);
 }
 
-static bool only_made_up(const struct pgw_reply_queue *q)
+/* From index i on nothing is owed by the server. */
+static bool owes_nothing(const struct pgw_reply_queue *q, uint32_t i)
 {
-    for (uint32_t i = q->head; i != q->tail; i++) {
-        if (entry_at(q, i)->way != PGW_REPLY_MAKE_UP)
+    for (; i != q->tail; i++) {
+        const struct pgw_reply_entry *e = entry_at(q, i);
+
+        if (e->way != PGW_REPLY_MAKE_UP && e->kind != PGW_REPLY_COPY_END)
             return false;
     }
     return true;
@@ -234,7 +237,8 @@ enum pgw_reply_outcome pgw_reply_sent(struct pgw_reply_queue *q, enum pgw_reply_
 
     if (is_special(q, kind) && special_sent(q, kind, way, &outcome))
         return outcome;
-    assert(way != PGW_REPLY_MAKE_UP || is_batched(kind) || (!q->is_unsynced && only_made_up(q)));
+    assert(way != PGW_REPLY_MAKE_UP || is_batched(kind) ||
+           (!q->is_unsynced && owes_nothing(q, q->head)));
     outcome = push(q, kind, way, cookie);
     if (outcome != PGW_REPLY_NOTED)
         return outcome;
@@ -283,7 +287,7 @@ static COLD void begin_copy_in(struct pgw_reply_queue *q)
         q->progress = COPY_IN;
     else if (entry_at(q, end)->kind == PGW_REPLY_COPY_END && --entry_at(q, end)->n == 0)
         end++;
-    if (first.kind == PGW_REPLY_EXECUTE && skip_kind(q, end, PGW_REPLY_COPY_END) == q->tail)
+    if (first.kind == PGW_REPLY_EXECUTE && owes_nothing(q, end))
         q->is_unsynced = true;
     q->head = end - 1;
     *entry_at(q, q->head) = first;

@@ -252,7 +252,7 @@ Test(reply, rule_7_syncs_in_a_copy)
          "Q S d S c S <G nocopy <C <Z owed <Z rest",
          "E S <G copy batch c <C nothing batch S <Z rest",
          "E S d c S <G nocopy synced <C owed <Z rest", "E S d c <G batch <C S <Z rest",
-         "E S c c <G batch <C batch nothing S <Z rest",
+         "E S c c <G batch <C batch nothing S <Z rest", "E S c +P <G batch <C =P batch S <Z rest",
          "E <G copy S batch S c batch <C nothing S <Z rest",
          "B E S c B E S c S <2 <G <C <2 <G <C <Z rest", "Q c c <G <C <G <C <Z rest",
          "Q S c S c <G <C <G <C <Z rest", "Q <G c c <C <G nocopy <C <Z rest",

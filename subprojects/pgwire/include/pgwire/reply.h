@@ -51,6 +51,7 @@
 #include <stdint.h>
 
 #include "pgwire/span.h"
+#include "pgwire/status.h"
 
 enum pgw_reply_kind {
     PGW_REPLY_NO_KIND, /* never answered: CopyData, Flush, Terminate */
@@ -197,8 +198,8 @@ static inline bool pgw_reply_is_unsettled(const struct pgw_reply_queue *q)
  */
 static inline bool pgw_reply_is_at_rest(const struct pgw_reply_queue *q)
 {
-    return q->head == q->tail && q->status == 'I' && q->n_loose == 0 && !pgw_reply_is_unsynced(q) &&
-           !q->is_over;
+    return q->head == q->tail && q->status == PGW_TX_IDLE && q->n_loose == 0 &&
+           !pgw_reply_is_unsynced(q) && !q->is_over;
 }
 
 #endif
