@@ -19,7 +19,7 @@ def run_all(commands, folder):
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for label, done in pool.map(run, commands):
             if done.returncode != 0:
-                yield label, (done.stdout + done.stderr).strip()
+                yield label, (done.stdout + done.stderr).strip() or f"exit status {done.returncode}"
 
 
 def read_database(tree, database):
@@ -59,9 +59,10 @@ def check_headers(tree, _database):
 
 def check_format(tree, _database):
     """clang-format would change nothing."""
-    for path, output in run_all([(path, ["clang-format-14", "--dry-run", "-Werror", path])
-                                 for path in tree.sources()], tree.folder):
-        yield f"{path}: not formatted, run ./dev format\n{output.splitlines()[0]}"
+    command = ["clang-format-14", "--dry-run", "-Werror", *tree.sources()]
+    for _, output in run_all([("all", command)], tree.folder):
+        for path in sorted(set(re.findall(r"^(.*?):\d+:\d+: error: ", output, flags=re.MULTILINE))):
+            yield f"{path}: not formatted, run ./dev format"
 
 
 def check_tidy(tree, database):
