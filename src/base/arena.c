@@ -11,8 +11,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "weir/base/poison.h"
+
 #include "freelist.h"
-#include "poison.h"
 
 #define CHUNK_SIZE_MIN ((size_t)4 << 10)
 #define CHUNK_SIZE_MAX ((size_t)1 << 20)

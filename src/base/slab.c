@@ -16,8 +16,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "weir/base/poison.h"
+
 #include "freelist.h"
-#include "poison.h"
 #include "yield.h"
 
 #define OBJECT_SIZE_MAX ((size_t)1 << 20)

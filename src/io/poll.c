@@ -24,10 +24,10 @@
 #include <unistd.h>
 
 #include "weir/base/clock.h"
+#include "weir/base/poison.h"
 
 #include "engine.h"
 #include "outq.h"
-#include "poison.h"
 
 #define MAX_EVENTS 256
 #define MAX_FDS (1U << 22)

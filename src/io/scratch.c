@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "poison.h"
+#include "weir/base/poison.h"
 
 #define OWN_SIZE ((size_t)64 << 10)
 

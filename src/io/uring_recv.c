@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "poison.h"
+#include "weir/base/poison.h"
+
 #include "uring.h"
 
 #define BULK_FIRST_ID 0x8000 /* identities are 16 bits wide, so one bit tells the group */

@@ -9,8 +9,7 @@
 
 #include "lib/random.h"
 #include "weir/base/arena.h"
-
-#include "../../../src/base/poison.h"
+#include "weir/base/poison.h"
 
 static struct arena *make(size_t chunk_size, size_t n_chunks)
 {

@@ -8,9 +8,8 @@
 #include "lib/random.h"
 #include "weir/base/hash.h"
 #include "weir/base/map.h"
+#include "weir/base/poison.h"
 #include "weir/base/span.h"
-
-#include "../../../src/base/poison.h"
 
 #define N_NUMBERS 1000
 

@@ -7,9 +7,8 @@
 #include <sys/resource.h>
 
 #include "lib/random.h"
+#include "weir/base/poison.h"
 #include "weir/base/slab.h"
-
-#include "../../../src/base/poison.h"
 
 static struct slab *make(size_t object_size, size_t shared_size, uint32_t max_objects)
 {
