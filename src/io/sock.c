@@ -20,6 +20,10 @@
 #define HIGH_MARK (256U << 10)
 #define LOW_MARK (64U << 10)
 
+/* What a peer may have sent while it is told that it has to go; more than that is a flood. */
+#define DISCARD_SIZE 4096
+#define DISCARD_MAX 32
+
 static void linger_over(struct wheel_timer *t)
 {
     sock_close(CONTAINER_OF(t, struct sock, linger));
@@ -286,14 +290,25 @@ void sock_close_sent(struct sock *s, uint64_t timeout_ns)
 {
     if (s->flags & (CLOSE_SENT | CLOSING))
         return;
+    s->flags |= CLOSE_SENT;
     if (s->n_unsent == 0 || (s->flags & TX_DEAD)) {
         sock_close(s);
         return;
     }
-    s->flags |= CLOSE_SENT;
     s->flags &= ~((unsigned)RX_STOP | DUE_ANY);
     cancel_receive(s);
     loop_timer_set(s->loop, &s->linger, timeout_ns);
+}
+
+/* Closing with unread bytes resets a TCP connection, and a reset makes the peer forget what it has
+ * not read yet: the error message that was the reason for closing. */
+static void discard_unread(int fd)
+{
+    uint8_t sink[DISCARD_SIZE];
+
+    for (int i = 0; i < DISCARD_MAX; i++)
+        if (recv(fd, sink, sizeof(sink), MSG_DONTWAIT) <= 0)
+            return;
 }
 
 static void finish_close(struct sock *s)
@@ -302,6 +317,8 @@ static void finish_close(struct sock *s)
 
     ASSERT(outq_empty(s) && !list_linked(&s->send_link) && !list_linked(&s->recv_link));
     l->engine->forget(s);
+    if (s->flags & CLOSE_SENT)
+        discard_unread(s->fd);
     close(s->fd);
     s->fd = -1;
     s->loop = NULL;

@@ -125,7 +125,8 @@ void sock_attach(struct sock *s, struct loop *l);
 void sock_close(struct sock *s);
 
 /* Stops delivering, closes when everything unsent is with the kernel, an error comes, or after
- * timeout_ns. */
+ * timeout_ns. What the peer has sent and nobody has read is dropped first (128 KB at most): closing
+ * over it would reset a TCP connection, last words included. */
 void sock_close_sent(struct sock *s, uint64_t timeout_ns);
 
 #endif

@@ -309,6 +309,29 @@ ENGINE_TEST(send, close_sent_with_nothing_to_send)
     line_fini(&l);
 }
 
+/* What the peer has sent meanwhile must not turn the FIN behind the last words into a reset. */
+ENGINE_TEST(send, close_sent_does_not_reset_who_has_sent_more)
+{
+    for (int sent_before = 0; sent_before < 2; sent_before++) {
+        static const char unread[100000];
+        struct line l;
+
+        line_init(&l, *variant, RIG_TCP);
+        cr_assert_eq(send(l.peer.fd, unread, sizeof(unread), 0), sizeof(unread));
+        end_send(&l.end, 1000);
+        if (sent_before)
+            RIG_UNTIL(&l.rig, sock_unsent(&l.end.sock) == 0);
+        l.end.closing = true;
+        sock_close_sent(&l.end.sock, 60 * NS_PER_S);
+        RIG_UNTIL(&l.rig, l.end.n_closed == 1);
+        peer_read(&l.peer, 65536);
+        RIG_UNTIL(&l.rig, l.peer.eof || l.peer.error != 0);
+        cr_assert_eq(l.peer.error, 0);
+        cr_assert_eq(l.peer.n_received, 1000);
+        line_fini(&l);
+    }
+}
+
 /* close() during a lingering close cuts it short. */
 ENGINE_TEST(send, close_after_close_sent)
 {
