@@ -246,18 +246,24 @@ static int soft_limit_only(void)
     struct loop_config config = {.engine = LOOP_ENGINE_URING};
     struct rlimit limit;
     struct loop *l;
+    char *unlimited;
 
     REQUIRE(new_arena(&arena) == 0);
+    config.arena = arena;
+    REQUIRE(loop_new(&l, &config) == 0);
+    unlimited = strdup(loop_describe(l));
+    loop_free(l);
     REQUIRE(getrlimit(RLIMIT_MEMLOCK, &limit) == 0);
     if (limit.rlim_max < (rlim_t)4 * 1024 * 1024)
         return 0;
     limit.rlim_cur = 0;
     REQUIRE(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
     REQUIRE(geteuid() != 0 || setresuid(NOBODY, NOBODY, NOBODY) == 0);
-    config.arena = arena;
     REQUIRE(loop_new(&l, &config) == 0);
+    REQUIRE(strcmp(loop_describe(l), unlimited) == 0);
     loop_free(l);
     arena_free(arena);
+    free(unlimited);
     return 0;
 }
 
