@@ -171,7 +171,7 @@ static enum pgw_reply_outcome push(struct pgw_reply_queue *q, enum pgw_reply_kin
 /* Rule 11. It matters only behind a message whose COPY may still begin. */
 static enum pgw_reply_outcome copy_end_sent(struct pgw_reply_queue *q)
 {
-    if (q->is_skipping || is_empty(q))
+    if (is_empty(q))
         return PGW_REPLY_SKIPPED;
     if (q->progress == COPY_IN) {
         q->progress = COPY_ENDED;
@@ -298,8 +298,6 @@ static bool sent_beyond_telling(const struct pgw_reply_queue *q)
 {
     bool is_skipped = entry_at(q, q->head)->kind == PGW_REPLY_EXECUTE;
 
-    if (is_skipped && entry_at(q, q->head)->n > 1)
-        return true;
     for (uint32_t i = q->head + 1; i != q->tail; i++) {
         const struct pgw_reply_entry *e = entry_at(q, i);
 
