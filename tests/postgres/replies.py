@@ -1,5 +1,6 @@
 """Asks a real PostgreSQL whether it still answers as the recordings say that reply accounting is
-tested with: replies.py FOLDER, which holds the recordings and the recorder.
+tested with: replies.py FOLDER, which holds the recordings and the recorder. With --record before the
+folder its answers are written into the recordings instead.
 """
 
 import glob
@@ -12,7 +13,9 @@ from postgres import Postgres, binary
 SKIPPED = 77
 
 
-def main(folder):
+def main(words):
+    must_record = words[0] == "--record"
+    folder = words[must_record]
     sys.path.insert(0, folder)
     import record
     try:
@@ -27,8 +30,9 @@ def main(folder):
     with Postgres() as postgres:
         where = {"folder": postgres.folder, "port": postgres.port, "user": "app", "database": "app",
                  "password": postgres.passwords["app"]}
-        return 0 if record.check_all(where, recordings) else 1
+        play = record.record_all if must_record else record.check_all
+        return 0 if play(where, recordings) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))
