@@ -16,15 +16,14 @@
 
 /* How far the first entry is answered; what a letter may follow on is a mask of these. */
 enum {
-    IDLE = 0,         /* it takes no reply */
-    FRESH = 1 << 0,   /* nothing has come */
-    BEGUN = 1 << 1,   /* something has, and it is not the end */
-    COPY_IN = 1 << 2, /* a COPY waits for the client's data */
-    COPY_ENDED =
-        1 << 3,        /* what ends it has been sent: the client's word, or what is illegal in it */
-    COPY_OUT = 1 << 4, /* a COPY sends data */
-    COPY_BOTH = 1 << 5, /* replication */
-    FAILED = 1 << 6,    /* an error has come, ReadyForQuery is to follow */
+    IDLE = 0,            /* it takes no reply */
+    FRESH = 1 << 0,      /* nothing has come */
+    BEGUN = 1 << 1,      /* something has, and it is not the end */
+    COPY_IN = 1 << 2,    /* a COPY waits for the client's data */
+    COPY_ENDED = 1 << 3, /* its end is sent, or what is illegal in it */
+    COPY_OUT = 1 << 4,   /* a COPY sends data */
+    COPY_BOTH = 1 << 5,  /* replication */
+    FAILED = 1 << 6,     /* an error has come, ReadyForQuery is to follow */
 
     /* Where a letter leads instead. */
     DONE = 0,      /* to the next entry */

@@ -418,7 +418,9 @@ Test(reply, a_full_queue_changes_nothing)
     struct story s;
 
     tell(&s, "S");
+    cr_assert_eq(pgw_reply_room(&s.q), ROOM - 1);
     cr_assert_eq(fill(&s), ROOM - 1);
+    cr_assert_eq(pgw_reply_room(&s.q), 0);
     cr_assert_eq(pgw_reply_sent(&s.q, PGW_REPLY_SYNC, PGW_REPLY_FORWARD, 0), PGW_REPLY_FULL);
     cr_assert(pgw_reply_is_unsynced(&s.q));
     step(&s, "<Z");

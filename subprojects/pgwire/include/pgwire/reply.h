@@ -5,7 +5,8 @@
  *
  * A queue holds one entry per message that will be answered, in the order of sending. Each entry is
  * of a kind (which message), goes one way (forward, swallow, make up) and carries a number of the
- * caller's. The rules, each with a unit test of the same number, all held against PostgreSQL 15:
+ * caller's. The rules, each with a unit test of the same number and all but W held against a real
+ * PostgreSQL 15 (tests/replies):
  *
  *  1. Parse is answered by 1, Bind by 2, Close by 3, Describe of a portal by T or n, of a statement
  *     by t and then T or n, Execute by D... and then C or s, or by I, Sync by Z, FunctionCall by V
@@ -17,7 +18,8 @@
  *  5. That E is swallowed only if all entries it removes are: if Parse in front of a client's Bind
  *     fails, the E is what the Bind is answered with.
  *  6. E while nothing is owed but a batch is un-Synced works like 4: PostgreSQL reports a statement
- *     timeout of the pause before with the next message, and this may be a Flush.
+ *     timeout of the pause before with the next message, and this may be a Flush. (Behind such a
+ *     Flush a Query told before the E came is taken for what failed. That ends in a violation.)
  *  7. G, the beginning of a COPY from the client: Syncs behind it up to the CopyDone or CopyFail
  *     that ends it are loose, whether sent before the G came or after. PostgreSQL drops what it
  *     reads of them in the COPY. A COPY by Execute is un-Synced until a Sync behind its end.
@@ -111,7 +113,7 @@ struct pgw_reply_queue {
     uint32_t head;                /* first entry; counts on without end, as tail does */
     uint32_t tail;                /* behind the last entry */
     uint32_t n_loose; /* loose Syncs, rules 7 to 9; older than all entries but the first */
-    uint8_t progress; /* how far the first entry is answered */
+    uint8_t progress; /* how far the first entry is answered; 0: it takes no reply */
     uint8_t status;   /* of the last ReadyForQuery: I, T or E */
     bool is_skipping; /* rule 4 */
     bool is_unsynced; /* the last message sent belongs to a batch still open */
@@ -131,9 +133,9 @@ enum pgw_reply_kind pgw_reply_kind_of(uint8_t letter, uint8_t target);
 
 /*
  * A message of this kind goes to the server now, or, to be made up, would have gone. A message of
- * the relay's own and the client's it is for are both told before any reply to them is. Sync, Query
- * and FunctionCall may be made up only while pgw_reply_is_unsynced() is false and nothing else than
- * made-up answers is owed.
+ * the relay's own and the client's it is for are both told before any reply to them is (see that
+ * there is room for both). Sync, Query and FunctionCall may be made up only while
+ * pgw_reply_is_unsynced() is false and nothing else than made-up answers is owed.
  */
 PGW_NODISCARD enum pgw_reply_outcome pgw_reply_sent(struct pgw_reply_queue *q,
                                                     enum pgw_reply_kind kind,
@@ -141,10 +143,10 @@ PGW_NODISCARD enum pgw_reply_outcome pgw_reply_sent(struct pgw_reply_queue *q,
 
 /*
  * The server has sent a message. `detail` is for Z the status byte, for E the first letter of the
- * severity in field V (E, F or P), else ignored. Answers that are due are to be taken
- * before. N, and E of severity F or P, go the way of the first entry, S and A are always passed:
- * which parameters the client already knows is for the caller to say. *out is of use unless the
- * reply is a violation.
+ * severity in field V (E, F or P), else ignored. Answers that are due are to be taken before. N,
+ * and E of severity F or P, go the way of the first entry, S and A are always passed: which
+ * parameters the client already knows is for the caller to say. *out is of use unless the reply is
+ * a violation.
  */
 PGW_NODISCARD enum pgw_reply_judgement pgw_reply_received(struct pgw_reply_queue *q, uint8_t letter,
                                                           uint8_t detail,
@@ -157,8 +159,10 @@ PGW_NODISCARD enum pgw_reply_judgement pgw_reply_received(struct pgw_reply_queue
 const struct pgw_reply_entry *pgw_reply_removed(const struct pgw_reply_queue *q,
                                                 const struct pgw_reply_verdict *v, uint32_t i);
 
-/* The next answer to the client is to be made up. To be asked after each pgw_reply_sent() that made
- * one up and each verdict that is_done, and again until false. */
+/*
+ * The next answer to the client is to be made up. To be asked after each pgw_reply_sent() that made
+ * one up and each verdict that is_done, and again until false.
+ */
 static inline bool pgw_reply_is_due(const struct pgw_reply_queue *q)
 {
     return q->progress == 0 && q->head != q->tail;
@@ -166,6 +170,12 @@ static inline bool pgw_reply_is_due(const struct pgw_reply_queue *q)
 
 /* Takes what is due; that it is made up answers it. Returns what it is the answer to, n being 1. */
 struct pgw_reply_entry pgw_reply_make_up(struct pgw_reply_queue *q);
+
+/* How many messages may surely be told before the queue is full. */
+static inline uint32_t pgw_reply_room(const struct pgw_reply_queue *q)
+{
+    return q->mask + 1 - (q->tail - q->head);
+}
 
 /* Something is owed for certain: answers of the server, or such to be made up. */
 static inline bool pgw_reply_is_owed(const struct pgw_reply_queue *q)
@@ -176,8 +186,7 @@ static inline bool pgw_reply_is_owed(const struct pgw_reply_queue *q)
 /* A COPY has begun that waits for the client's data. */
 bool pgw_reply_is_copying_in(const struct pgw_reply_queue *q);
 
-/* Work would be undone (or, by a Sync, committed): the last message to the server ended no batch.
- */
+/* A batch is open: a Sync would commit what it has done so far, if it has not failed. */
 static inline bool pgw_reply_is_unsynced(const struct pgw_reply_queue *q)
 {
     return q->is_unsynced || q->is_skipping;
