@@ -109,12 +109,6 @@ struct conf_weir {
     bool log_disconnections;
     bool log_pooler_errors;
 
-    const char *metrics_addr;
-    uint32_t metrics_port; /* 0: off */
-
-    const char *pidfile;
-    const char *user;
-
     struct conf_arena arena;
 };
 

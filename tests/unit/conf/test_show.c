@@ -68,10 +68,11 @@ Test(show, restart)
     cr_assert_str_eq(restart_keys("weir = { };", "weir = { max_client_conn = 5; auth_type = "
                                                  "\"md5\"; query_wait_timeout = 5; };"),
                      "", "none of these needs one");
-    cr_assert_str_eq(restart_keys("weir = { };",
-                                  "weir = { listen_addr = \"::1\"; listen_port = 5; engine = "
-                                  "\"epoll\"; pidfile = \"p\"; arena = { prefault = true; }; };"),
-                     "listen_addr listen_port engine pidfile arena.prefault ");
+    cr_assert_str_eq(
+        restart_keys("weir = { };",
+                     "weir = { listen_addr = \"::1\"; listen_port = 5; engine = "
+                     "\"epoll\"; pin_reactors = \"on\"; arena = { prefault = true; }; };"),
+        "listen_addr listen_port engine pin_reactors arena.prefault ");
     cr_assert_str_eq(restart_keys("weir = { listen_addr = \"::1\"; };",
                                   "weir = { listen_addr = \"::1, ::2\"; };"),
                      "listen_addr ");

@@ -96,11 +96,11 @@ Test(source, a_relative_path_counts_from_the_working_folder)
 
     cr_assert_eq(chdir(folder), 0);
     cr_assert_not_null(getcwd(real, sizeof(real)));
-    write_file("a.conf", "weir = { pidfile = \"sub/pid\"; };");
+    write_file("a.conf", "weir = { auth_file = \"sub/users\"; };");
     cr_assert_eq(conf_load("a.conf", &c, &error), 0, "%s", error.text);
     cr_assert_eq(strncmp(c->path, real, strlen(real)), 0);
     cr_assert_str_eq(c->path + strlen(real), "/a.conf");
-    cr_assert_str_eq(c->weir.pidfile + strlen(real), "/sub/pid");
+    cr_assert_str_eq(c->weir.auth_file + strlen(real), "/sub/users");
     conf_put(c);
 }
 
