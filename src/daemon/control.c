@@ -40,6 +40,7 @@ struct control {
     bool check_again; /* HUP came while the checker was busy */
     bool stopping;
     int status;
+    const char *what;    /* while starting: what is being made, for the error */
     unsigned n_reactors; /* started */
     unsigned n_running;  /* of those, the ones that have not ended */
     struct reactor reactors[CPUS_MAX];
@@ -199,8 +200,10 @@ static void log_engine(const struct control *c, const struct loop *l, const char
 static int start_reactors(struct control *c)
 {
     struct cpus cpus;
-    int error = cpus_read("", &cpus);
+    int error;
 
+    c->what = "the affinity mask";
+    error = cpus_read("", &cpus);
     if (error < 0)
         return error;
 
@@ -216,6 +219,7 @@ static int start_reactors(struct control *c)
             .log = c->logging->log,
         };
 
+        c->what = c->reactors[i].name;
         error = reactor_start(&c->reactors[i], &config);
         if (error < 0)
             return error;
@@ -237,8 +241,10 @@ static int start(struct control *c)
         .prefault = c->conf->weir.arena.prefault,
     };
     sigset_t caught = disposition_caught();
-    int error = arena_new(&c->arena, &arena_config);
+    int error;
 
+    c->what = "arena.total_size";
+    error = arena_new(&c->arena, &arena_config);
     if (error < 0)
         return error;
 
@@ -250,12 +256,14 @@ static int start(struct control *c)
         .ctx = c,
     };
 
+    c->what = "the engine of control";
     error = loop_new(&c->loop, &loop_config);
     if (error < 0)
         return error;
     log_engine(c, c->loop, "control");
     checker_init(&c->checker, c->loop, on_checked);
     c->signals.raised = on_signal;
+    c->what = "signals";
     error = signals_open(&c->signals, c->loop, &caught);
     return error < 0 ? error : start_reactors(c);
 }
@@ -292,11 +300,12 @@ int control_run(struct conf *conf, struct logging *logging)
     int error = start(c);
 
     if (error < 0) {
-        log_error(NULL, "cannot start", "error=%s", strerrordesc_np(-error));
+        log_error(NULL, "cannot start", "what=%s error=%s", c->what, strerrordesc_np(-error));
         c->status = EXIT_FAILURE;
         if (c->loop != NULL)
             stop(c);
     } else {
+        log_warning(NULL, "clients are not accepted yet", NULL);
         log_info(NULL, "ready", "version=%s pid=%d config=%s", WEIR_VERSION, getpid(), conf->path);
     }
     if (c->loop != NULL && loop_run(c->loop) < 0) {

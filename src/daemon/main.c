@@ -29,7 +29,7 @@ static struct conf *load(const char *path)
 
     if (status == 0)
         return conf;
-    fprintf(stderr, "%s\n", status == -EINVAL ? error.text : strerrordesc_np(-status));
+    fprintf(stderr, "weir: %s\n", status == -EINVAL ? error.text : strerrordesc_np(-status));
     return NULL;
 }
 
