@@ -24,9 +24,9 @@ OPEN_TO_ALL = {"weir/io/loop.h", "weir/io/sock.h"}
 # Headers of libraries, and the only files that may name them.
 LIBRARIES = {
     r"liburing\.h": r"^(src/io/uring\w*\.[ch]|bench/wire/bare\.c)$",
-    r"libconfig\.h": r"^src/conf/",
-    r"xxhash\.h": r"^src/(base|conf)/",
-    r"wolfssl/": r"^src/(net/tls\w*\.[ch]|auth/)",
+    r"libconfig\.h": r"^src/conf/load\.c$",
+    r"xxhash\.h": r"^src/base/hash\.c$",
+    r"wolfssl/": r"^src/(net/tls\w*\.[ch]|auth/digest\.c)$",
     r"(ldap|security/pam_\w+)\.h": r"^src/auth/helper_\w+\.c$",
     r"ares\w*\.h": r"^src/net/resolve\.c$",
     r"microhttpd\.h": r"^src/admin/http\.c$",
