@@ -14,7 +14,6 @@ struct jobs {
     pthread_mutex_t mutex; /* covers everything below but threads and n_threads */
     pthread_cond_t work;   /* signalled when the queue grows or stopping is set */
     struct list queue;
-    unsigned n_pending; /* queued and running */
     bool stopping;
     unsigned n_threads; /* set by jobs_new() */
     pthread_t threads[JOBS_THREADS_MAX];
@@ -42,7 +41,6 @@ static void *helper_main(void *arg)
         j->run(j);
         j->done(j); /* j may be gone now */
         pthread_mutex_lock(&js->mutex);
-        js->n_pending--;
     }
     pthread_mutex_unlock(&js->mutex);
     return NULL;
@@ -93,17 +91,6 @@ void jobs_submit(struct jobs *js, struct job *j)
     pthread_mutex_lock(&js->mutex);
     ASSERT(!js->stopping);
     list_push_back(&js->queue, &j->link);
-    js->n_pending++;
     pthread_cond_signal(&js->work);
     pthread_mutex_unlock(&js->mutex);
-}
-
-unsigned jobs_pending(struct jobs *js)
-{
-    unsigned n;
-
-    pthread_mutex_lock(&js->mutex);
-    n = js->n_pending;
-    pthread_mutex_unlock(&js->mutex);
-    return n;
 }

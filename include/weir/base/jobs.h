@@ -33,7 +33,4 @@ void jobs_free(struct jobs *js);
 /* Any thread. */
 void jobs_submit(struct jobs *js, struct job *j);
 
-/* Any thread: jobs queued or running, a moment's value. */
-unsigned jobs_pending(struct jobs *js);
-
 #endif
