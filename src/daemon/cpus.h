@@ -10,9 +10,10 @@
 #include <stdint.h>
 
 #include "weir/base/check.h"
+#include "weir/base/mask.h"
 
 /* As many reactors as there can be; CPUs beyond are not looked at. */
-#define CPUS_MAX 64u
+#define CPUS_MAX ((unsigned)MASK_REACTORS_MAX)
 
 #define CPUS_NO_QUOTA UINT32_MAX
 

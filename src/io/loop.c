@@ -24,7 +24,7 @@
 
 #include "engine.h"
 
-#define MAX_BUFFERS (1U << 15) /* entries of a buffer ring in io_uring */
+#define MAX_ENTRIES (1U << 15) /* of a queue or of a buffer ring in io_uring */
 
 int loop_init(struct loop *l, const struct engine *engine, const struct loop_config *config)
 {
@@ -80,9 +80,9 @@ static void fill_defaults(struct loop_config *c)
 
 static bool config_valid(const struct loop_config *c)
 {
-    return c->arena != NULL && c->sq_entries <= MAX_BUFFERS && c->cq_entries <= 2 * MAX_BUFFERS &&
-           power_of_two(c->n_buffers) && c->n_buffers <= MAX_BUFFERS / 2 &&
-           power_of_two(c->n_bulk_buffers) && c->n_bulk_buffers <= MAX_BUFFERS / 2 &&
+    return c->arena != NULL && c->sq_entries <= MAX_ENTRIES && c->cq_entries <= 2 * MAX_ENTRIES &&
+           power_of_two(c->n_buffers) && c->n_buffers <= MAX_ENTRIES / 2 &&
+           power_of_two(c->n_bulk_buffers) && c->n_bulk_buffers <= MAX_ENTRIES / 2 &&
            c->buffer_size <= 1U << 20 && c->bulk_buffer_size <= 1U << 24 &&
            c->buffer_size <= c->bulk_buffer_size;
 }

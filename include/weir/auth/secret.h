@@ -13,9 +13,8 @@
 #include "weir/base/span.h"
 
 #define SCRAM_SALT_MAX 64
-#define SCRAM_ITERATIONS_MAX                                                                       \
-    10000000 /* some 8 s of a helper's time; more is an attack or a slip                           \
-              */
+/* Some 8 s of a helper's time; more is an attack or a slip. */
+#define SCRAM_ITERATIONS_MAX 10000000
 
 /* RFC 5802, section 3. Whoever has client_key can log in; stored_key only checks. */
 struct scram_verifier {

@@ -1,7 +1,7 @@
 /*
  * Time. Deadlines and intervals are CLOCK_MONOTONIC in nanoseconds; wall-clock time appears only
- * in logs. A loop reads the clock once per turn and hands that value around; nothing on the path
- * of a query calls clock_now_ns() itself.
+ * in logs. A loop reads the clock once per turn (loop_now_ns()); it is read again only to set a
+ * timer, before a sleep with timers armed, and for a log line.
  */
 #ifndef WEIR_BASE_CLOCK_H
 #define WEIR_BASE_CLOCK_H

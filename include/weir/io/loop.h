@@ -1,12 +1,13 @@
 /*
  * The event loop: one per thread. This header and io/sock.h are the contract that everything above
  * io is written against; io_uring and epoll implement it alike and pass the same tests, and
- * tests/sim can put a simulated network behind it.
+ * a simulated network can be put behind it.
  *
- * A turn: wait, read the mailbox, fire due timers, deliver completions (callbacks run here and only
- * here), hand everything the callbacks sent to the kernel in one go, give the receive buffers back.
- * loop_run() makes one system call of the end of a turn and the wait of the next. Nothing in a
- * callback blocks.
+ * A turn: wait, tell what closed in earlier turns, read the mailbox, fire due timers, deliver
+ * completions, make what else is owed (connected, stopped, drained, ended by an error) (callbacks
+ * run here and only here), hand everything the callbacks sent to the kernel in one go, give the
+ * receive buffers back. loop_run() makes one system call of the end of a turn and the wait of the
+ * next. Nothing in a callback blocks.
  *
  * Invariants: callbacks never nest: only loop_turn() and loop_run() make them; a loop's objects are
  * touched by its thread alone (loop_post() and the counters excepted); memory that the kernel may
@@ -40,12 +41,13 @@ typedef void loop_mail_fn(void *ctx, struct mail *m);
 struct loop_config {
     enum loop_engine engine;
     bool profile_6_1;          /* switch off everything newer than Linux 6.1 */
-    unsigned sq_entries;       /* 0: 256 */
-    unsigned cq_entries;       /* 0: 8192, fewer where RLIMIT_MEMLOCK is low */
-    unsigned n_buffers;        /* receive buffers, a power of two; 0: 256 */
-    unsigned buffer_size;      /* bytes of each; 0: 2048 */
-    unsigned n_bulk_buffers;   /* large ones for streams that fill the small ones; 0: 8 */
-    unsigned bulk_buffer_size; /* bytes of each; 0: 65536 */
+    unsigned sq_entries;       /* at most 32768; 0: 256 */
+    unsigned cq_entries;       /* at most 65536; 0: 8192, fewer where RLIMIT_MEMLOCK is low */
+    unsigned n_buffers;        /* receive buffers, a power of two up to 16384; 0: 256 */
+    unsigned buffer_size;      /* bytes of each, at most 1 MiB and bulk_buffer_size; 0: 2048 */
+    unsigned n_bulk_buffers;   /* large ones for streams that fill the small ones, a power of two
+                                  up to 16384; 0: 8 */
+    unsigned bulk_buffer_size; /* bytes of each, at most 16 MiB; 0: 65536 */
     struct arena *arena;       /* where unsent bytes wait; outlives the loop */
     loop_mail_fn *on_mail;     /* may be NULL if nobody posts */
     void *ctx;

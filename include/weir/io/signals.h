@@ -17,8 +17,8 @@ struct signals {
     struct loop_watch watch; /* the module's own */
 };
 
-/* Blocks the signals of set in the calling thread; threads made later inherit that. It must be the
- * first to make threads, or one of the others may be interrupted instead. 0 or -errno. */
+/* Blocks the signals of set in the calling thread; threads made later inherit that. Those made
+ * before must have them blocked already, or one of them may be interrupted instead. 0 or -errno. */
 NODISCARD int signals_open(struct signals *s, struct loop *l, const sigset_t *set);
 
 /* raised() is not called again. The signals stay blocked. Twice is fine. */
