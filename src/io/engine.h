@@ -136,8 +136,8 @@ void sock_recv_over(struct sock *s, int res);
 /* Makes received(); the caller must not touch s afterwards. */
 void sock_data(struct sock *s, struct span data);
 
-/* The connection attempt is decided. */
-void sock_writable(struct sock *s);
+/* The connection attempt is decided; res < 0: -errno, it could not be waited for. */
+void sock_writable(struct sock *s, int res);
 
 /* TX_BUSY is over. */
 void sock_send_over(struct sock *s);

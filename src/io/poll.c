@@ -93,7 +93,8 @@ static int sock_register(struct poll_loop *p, struct sock *s)
     struct registration *r;
     int rc;
 
-    if (s->epfd_plus_1 == 0) {
+    /* Without a registration here the number is that of a loop that is gone. */
+    if (s->epfd_plus_1 == 0 || p->fds[s->fd].kind == KIND_NONE) {
         rc = registration_add(p, s->fd, EPOLLIN | EPOLLRDHUP | EPOLLET, s, KIND_SOCK);
         if (rc == 0)
             s->epfd_plus_1 = p->loop.epfd + 1;
@@ -194,7 +195,7 @@ static void send_queue_now(struct sock *s)
 static void writable(struct poll_loop *p, struct sock *s)
 {
     if (s->flags & CONNECTING)
-        sock_writable(s);
+        sock_writable(s, 0);
     else if (s->flags & TX_BUSY)
         send_queue_now(s);
     else

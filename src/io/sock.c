@@ -49,7 +49,7 @@ void sock_connect(struct sock *s, struct loop *l, int fd, const struct sock_ops 
     s->flags |= CONNECTING;
     /* connect(2) directly: on the ring it would be the same call, then the same poll. */
     if (connect(fd, addr, addr_len) == 0)
-        sock_writable(s);
+        sock_writable(s, 0);
     else if (errno == EINPROGRESS)
         l->engine->send_wait(s);
     else
@@ -72,10 +72,13 @@ static void closable(struct sock *s)
     list_push_back(&s->loop->closing, &s->due_link);
 }
 
-/* Starts a receive if one is wanted and possible. */
+/* Starts a receive if one is wanted and possible: not before connected() is told, or data could
+ * come first. */
 static void start_wanted(struct sock *s)
 {
-    if ((s->flags & RX_WANTED) && !(s->flags & (RX_BUSY | RX_OVER | CONNECTING | MUTE)))
+    const unsigned obstacles = RX_BUSY | RX_OVER | CONNECTING | DUE_CONNECTED | MUTE;
+
+    if ((s->flags & RX_WANTED) && !(s->flags & obstacles))
         s->loop->engine->recv_start(s);
 }
 
@@ -89,9 +92,9 @@ static void cancel_receive(struct sock *s)
 }
 
 /* Where a connection attempt ends, well or not, the socket tells how. */
-void sock_writable(struct sock *s)
+void sock_writable(struct sock *s, int res)
 {
-    int error = 0;
+    int error = res < 0 ? -res : 0;
     socklen_t len = sizeof(error);
 
     if (s->flags & (FAILED | CLOSING)) {
@@ -100,7 +103,7 @@ void sock_writable(struct sock *s)
     }
     ASSERT(s->flags & CONNECTING);
     s->flags &= ~(unsigned)TX_BUSY;
-    if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+    if (res >= 0 && getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         error = errno;
     if (error != 0) {
         sock_fail(s, -error);
@@ -109,7 +112,6 @@ void sock_writable(struct sock *s)
     s->flags &= ~(unsigned)CONNECTING;
     if (!(s->flags & CLOSE_SENT))
         sock_owe(s, DUE_CONNECTED);
-    start_wanted(s);
     if (s->n_unsent > 0 && !list_linked(&s->send_link))
         list_push_back(&s->loop->sending, &s->send_link);
 }
@@ -154,9 +156,11 @@ static void receive_fin(struct sock *s)
     s->flags &= ~RX_WANTED;
     if (s->flags & RX_STOP)
         sock_owe(s, DUE_STOPPED);
+    if (s->flags & MUTE) /* an error has been told, or is owed */
+        return;
     if (s->flags & TX_DEAD)
         sock_owe(s, DUE_ENDED);
-    else if (!(s->flags & MUTE))
+    else
         s->ops->ended(s, 0);
 }
 
@@ -331,13 +335,15 @@ static void tell(struct sock *s)
 {
     unsigned owed = s->flags & DUE_ANY;
     unsigned first = owed & -owed;
+    int error = s->error;
 
     s->flags &= ~first;
     if (owed != first)
         sock_owe(s, 0);
     switch (first) {
     case DUE_CONNECTED:
-        s->ops->connected(s, s->error);
+        start_wanted(s); /* which may fail: that is an error of its own, told later */
+        s->ops->connected(s, error);
         break;
     case DUE_STOPPED:
         s->flags &= ~(unsigned)RX_STOP;

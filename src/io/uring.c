@@ -223,7 +223,7 @@ static void send_over(struct sock *s, enum op_kind kind, int res)
     if (kind == OP_SEND)
         sock_queue_sent(s, res);
     else
-        sock_writable(s);
+        sock_writable(s, res);
 }
 
 static void arm_watch(struct uring_loop *u, struct loop_watch *w)

@@ -214,7 +214,7 @@ static void end_ended(struct sock *s, int error)
     if (error == 0)
         cr_assert_eq(++e->n_fins, 1, "%s: the end twice", rig_name(e->rig->variant));
     else
-        e->n_errors++;
+        cr_assert_eq(++e->n_errors, 1, "%s: an error twice", rig_name(e->rig->variant));
     e->error = error;
     if (e->on_ended != NULL)
         e->on_ended(e);

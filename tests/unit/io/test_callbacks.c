@@ -346,3 +346,56 @@ ENGINE_TEST(callbacks, closed_comes_after_what_was_sent_is_gone)
     peer_fini(&sink);
     rig_fini(&r);
 }
+
+/* More socks than one turn delivers to; their FINs are under way while the first spoils them all.
+ */
+#define N_CROWD 300
+
+static void spoil_all(struct end *e, struct span data)
+{
+    struct end *crowd = e->ctx;
+    struct loop *l = e->rig->loop;
+
+    while (loop_scratch(l, loop_scratch_max(l)) != NULL)
+        ;
+    while (loop_scratch(l, 16) != NULL)
+        ;
+    for (unsigned i = 0; i < N_CROWD; i++)
+        sock_send(&crowd[i].sock, data); /* finds no memory: -ENOBUFS */
+}
+
+ENGINE_TEST(callbacks, an_error_ends_a_sock_once_whatever_is_under_way)
+{
+    struct end *crowd = calloc(N_CROWD, sizeof(*crowd));
+    int peers[N_CROWD];
+    struct rig r;
+
+    rig_init(&r, *variant, defaults);
+    crowd[0].on_received = spoil_all;
+    crowd[0].ctx = crowd;
+    for (unsigned i = 0; i < N_CROWD; i++) {
+        struct span word = rig_bytes(&r, 0, 0, 3);
+        int fds[2];
+
+        rig_pair(RIG_UNIX, fds);
+        peers[i] = fds[1];
+        if (i == 0)
+            cr_assert_eq(send(fds[1], word.ptr, word.len, 0), 3);
+        else
+            cr_assert_eq(shutdown(fds[1], SHUT_WR), 0);
+        end_open(&crowd[i], &r, fds[0]);
+        sock_receive(&crowd[i].sock);
+    }
+    rig_let_pass(&r, 30);
+    for (unsigned i = 0; i < N_CROWD; i++) {
+        cr_assert_leq(crowd[i].n_errors, 1, "sock %u", i);
+        cr_assert_leq(crowd[i].n_fins, 1, "sock %u", i);
+        end_close(&crowd[i]);
+    }
+    for (unsigned i = 0; i < N_CROWD; i++) {
+        RIG_UNTIL(&r, crowd[i].n_closed == 1);
+        close(peers[i]);
+    }
+    rig_fini(&r);
+    free(crowd);
+}

@@ -322,3 +322,46 @@ ENGINE_TEST(listen, unlisten_leaves_the_rest)
     close(place.fd);
     rig_fini(&r);
 }
+
+static void heard(struct end *e, struct span data)
+{
+    (void)data;
+    cr_assert_eq(e->n_connected, 1, "received before connected");
+}
+
+static void left(struct end *e)
+{
+    cr_assert_eq(e->n_connected, 1, "ended before connected");
+}
+
+/* A server that speaks, or leaves, as soon as it has accepted. */
+ENGINE_TEST(connect, comes_before_all_else)
+{
+    for (int leaves = 0; leaves < 2; leaves++) {
+        struct end e = {.on_received = heard, .on_ended = left};
+        struct rig r;
+        struct place place;
+        int fd;
+
+        rig_init(&r, *variant, defaults);
+        place_init(&place, AF_INET, 8);
+        dial(&e, &r, &place);
+        sock_receive(&e.sock);
+        fd = accept(place.fd, NULL, NULL);
+        cr_assert_geq(fd, 0);
+        if (leaves) {
+            close(fd);
+            RIG_UNTIL(&r, e.n_fins == 1);
+        } else {
+            struct span word = rig_bytes(&r, 0, 0, 3);
+
+            cr_assert_eq(send(fd, word.ptr, word.len, 0), 3);
+            RIG_UNTIL(&r, e.n_received == 3);
+            close(fd);
+        }
+        end_close(&e);
+        RIG_UNTIL(&r, e.n_closed == 1);
+        close(place.fd);
+        rig_fini(&r);
+    }
+}

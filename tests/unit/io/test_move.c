@@ -257,3 +257,30 @@ ENGINE_TEST(move, between_threads)
     rig_fini(&r[0].rig);
     rig_fini(&r[1].rig);
 }
+
+/* The next loop may get the number of the epoll instance that is gone. */
+ENGINE_TEST(move, outlives_its_loop)
+{
+    struct rig r;
+    struct end e = {0};
+    int fds[2];
+
+    rig_init(&r, *variant, defaults);
+    rig_pair(RIG_UNIX, fds);
+    end_open(&e, &r, fds[0]);
+    for (unsigned i = 0; i < 3; i++) {
+        struct span word = rig_bytes(&r, 0, e.n_received, 3);
+
+        sock_receive_once(&e.sock);
+        cr_assert_eq(send(fds[1], word.ptr, word.len, 0), 3);
+        RIG_UNTIL(&r, e.n_received == (i + 1) * UINT64_C(3) && sock_detachable(&e.sock));
+        sock_detach(&e.sock);
+        rig_fini(&r);
+        rig_init(&r, *variant, defaults);
+        sock_attach(&e.sock, r.loop);
+    }
+    end_close(&e);
+    RIG_UNTIL(&r, e.n_closed == 1);
+    close(fds[1]);
+    rig_fini(&r);
+}
