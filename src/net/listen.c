@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -17,9 +18,27 @@
 
 #define BACKLOG_DEFAULT 4096
 
+/* Others hold the lock for some system calls only, unless they mean us harm: anybody who may read
+ * the folder can take it. */
+#define LOCK_TRIES 200
+#define LOCK_PAUSE_MS 10
+
 static int backlog(const struct listen_options *o)
 {
     return o->backlog > 0 ? o->backlog : BACKLOG_DEFAULT;
+}
+
+/* 0 or -errno; -EWOULDBLOCK: somebody has held it for two seconds. */
+static int lock_patiently(int fd)
+{
+    int tries = 0;
+
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK || ++tries == LOCK_TRIES)
+            return -errno;
+        (void)poll(NULL, 0, LOCK_PAUSE_MS);
+    }
+    return 0;
 }
 
 /* Locks the folder of path until the descriptor is closed. Two daemons that start at once would
@@ -30,20 +49,19 @@ static int lock_folder(const char *path)
     char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
     const char *slash = strrchr(path, '/');
     size_t len = slash == NULL || slash == path ? 1 : (size_t)(slash - path);
-    int fd;
+    int fd, error;
 
     if (len >= sizeof(folder))
         return -ENAMETOOLONG;
     memcpy(folder, slash == NULL ? "." : path, len);
     folder[len] = '\0';
     fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0 && flock(fd, LOCK_EX) == 0)
+    if (fd < 0)
+        return -errno;
+    error = lock_patiently(fd);
+    if (error == 0)
         return fd;
-
-    int error = -errno;
-
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     return error;
 }
 

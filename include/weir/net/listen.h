@@ -26,7 +26,8 @@ struct listen_socket {
     struct addr addr; /* as bound: port 0 has become the port the kernel chose */
 };
 
-/* 0 or -errno; -EADDRINUSE: somebody listens there. */
+/* 0 or -errno; -EADDRINUSE: somebody listens there; -EWOULDBLOCK: somebody has kept the folder of a
+ * Unix socket locked (flock(2)) for two seconds, which is how long this may block. */
 NODISCARD int listen_open(struct listen_socket *out, const struct addr *a,
                           const struct listen_options *o);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -242,6 +243,24 @@ Test(listen, folder_that_is_not_there)
     struct listen_socket s;
 
     cr_assert_eq(listen_open(&s, &a, &options), -ENOENT);
+}
+
+/* Anybody who may read the folder can lock it; that must not hold us for ever. */
+Test(listen, folder_locked_by_somebody_else, .timeout = 20)
+{
+    struct folder f;
+    struct listen_socket s;
+    int lock;
+
+    folder_init(&f);
+    lock = open(f.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cr_assert_geq(lock, 0);
+    cr_assert_eq(flock(lock, LOCK_SH), 0);
+    cr_assert_eq(listen_open(&s, &f.addr, &options), -EWOULDBLOCK);
+    close(lock);
+    cr_assert_eq(listen_open(&s, &f.addr, &options), 0);
+    listen_close(&s);
+    folder_fini(&f);
 }
 
 /* Eight processes find the file of a dead one at the same moment: one of them gets it. */
