@@ -248,6 +248,8 @@ void sock_set_watermark(struct sock *s, uint32_t high, uint32_t low)
     ASSERT(low <= high);
     s->high_mark = high;
     s->low_mark = low;
+    if (s->n_unsent > high)
+        s->flags |= TX_ABOVE;
 }
 
 bool sock_detachable(const struct sock *s)
@@ -265,7 +267,7 @@ void sock_detach(struct sock *s)
     s->loop = NULL;
 }
 
-void sock_attach(struct sock *s, struct loop *l)
+void sock_attach(struct sock *s, struct loop *l, const struct sock_ops *ops)
 {
     ASSERT(s->loop == NULL);
     /* Still registered with the epoll instance of another loop: that needs no help to forget it. */
@@ -275,6 +277,7 @@ void sock_attach(struct sock *s, struct loop *l)
         s->flags &= ~((unsigned)TX_WATCH | RX_DATA | RX_HUP);
     }
     s->loop = l;
+    s->ops = ops;
     l->n_socks++;
 }
 

@@ -109,7 +109,7 @@ static void arrive(struct traveller *t, struct reactor *here)
     uint8_t *query = loop_scratch(here->loop, 1);
 
     t->at = here;
-    sock_attach(&t->sock, here->loop);
+    sock_attach(&t->sock, here->loop, t->sock.ops);
     if (t->n_hops == N_HOPS) {
         sock_close(&t->sock);
         return;

@@ -108,7 +108,8 @@ static inline size_t sock_unsent(const struct sock *s)
     return s->n_unsent;
 }
 
-/* Where drained() is called; default 256 KB and 64 KB. low <= high. */
+/* Where drained() is called; default 256 KB and 64 KB. low <= high. Takes effect at once: with 0
+ * and 0 while bytes are unsent, drained() tells that the kernel has taken the last of them. */
 void sock_set_watermark(struct sock *s, uint32_t high, uint32_t low);
 
 /* Nothing may be received, unsent or in the kernel, no callback may be due: asserts that.
@@ -116,9 +117,9 @@ void sock_set_watermark(struct sock *s, uint32_t high, uint32_t low);
 void sock_detach(struct sock *s);
 bool sock_detachable(const struct sock *s);
 
-/* The other half, on the loop's thread. The caller has acquired the sock from whoever detached it.
- */
-void sock_attach(struct sock *s, struct loop *l);
+/* The other half, on the loop's thread. The caller has acquired the sock from whoever detached it;
+ * ops are those of its new user. */
+void sock_attach(struct sock *s, struct loop *l, const struct sock_ops *ops);
 
 /* Ends everything at once, drops what is unsent; answered by closed(). No other callback comes
  * after this call. Closing twice is fine. */

@@ -103,9 +103,20 @@ static inline void stream_detach(struct stream *s)
     sock_detach(&s->sock);
 }
 
-static inline void stream_attach(struct stream *s, struct loop *l)
+static inline bool stream_detached(const struct stream *s)
 {
-    sock_attach(&s->sock, l);
+    return s->sock.loop == NULL;
+}
+
+/* -1: closed. */
+static inline int stream_fd(const struct stream *s)
+{
+    return s->sock.fd;
+}
+
+static inline void stream_attach(struct stream *s, struct loop *l, const struct sock_ops *ops)
+{
+    sock_attach(&s->sock, l, ops);
 }
 
 static inline void stream_close(struct stream *s)

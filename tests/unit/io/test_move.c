@@ -14,7 +14,7 @@ static void move_to(struct end *e, struct rig *r)
 {
     sock_detach(&e->sock);
     e->rig = r;
-    sock_attach(&e->sock, r->loop);
+    sock_attach(&e->sock, r->loop, e->sock.ops);
 }
 
 ENGINE_TEST(move, there_and_back)
@@ -116,7 +116,7 @@ ENGINE_TEST(move, data_and_fin_while_detached)
         rig_let_pass(&r[0], 2);
         cr_assert_eq(e.n_received, 100);
         e.rig = &r[i / 4];
-        sock_attach(&e.sock, e.rig->loop);
+        sock_attach(&e.sock, e.rig->loop, e.sock.ops);
         sock_receive(&e.sock);
         RIG_UNTIL(e.rig, e.n_received == 200 && e.n_fins == (i & 2) / 2);
         end_close(&e);
@@ -182,7 +182,7 @@ static void query(struct travel *t, struct rig *here)
     struct span reply = rig_bytes(here, 0, t->n_hops * REPLY, REPLY);
 
     t->end.rig = here;
-    sock_attach(&t->end.sock, here->loop);
+    sock_attach(&t->end.sock, here->loop, t->end.sock.ops);
     end_send(&t->end, QUERY);
     sock_receive_once(&t->end.sock);
     cr_assert_eq(send(t->peer_fd, reply.ptr, reply.len, 0), REPLY);
@@ -250,7 +250,7 @@ ENGINE_TEST(move, between_threads)
     pthread_join(thread, NULL);
     pthread_barrier_destroy(&over);
     t.end.rig = &r[0].rig;
-    sock_attach(&t.end.sock, r[0].rig.loop);
+    sock_attach(&t.end.sock, r[0].rig.loop, t.end.sock.ops);
     end_close(&t.end);
     RIG_UNTIL(&r[0].rig, t.end.n_closed == 1);
     close(t.peer_fd);
@@ -277,7 +277,7 @@ ENGINE_TEST(move, outlives_its_loop)
         sock_detach(&e.sock);
         rig_fini(&r);
         rig_init(&r, *variant, defaults);
-        sock_attach(&e.sock, r.loop);
+        sock_attach(&e.sock, r.loop, e.sock.ops);
     }
     end_close(&e);
     RIG_UNTIL(&r, e.n_closed == 1);

@@ -225,6 +225,23 @@ ENGINE_TEST(send, drained_comes_once_for_each_time_above_the_mark)
     line_fini(&l);
 }
 
+/* Who waits for the last byte to be with the kernel lowers both marks to nothing. */
+ENGINE_TEST(send, marks_lowered_over_unsent_bytes_count_at_once)
+{
+    struct line l;
+
+    line_init(&l, *variant, RIG_UNIX);
+    set_buffer(l.end.sock.fd, SO_SNDBUF, 4096);
+    end_send(&l.end, 90000);
+    rig_let_pass(&l.rig, 5);
+    cr_assert_gt(sock_unsent(&l.end.sock), 0);
+    sock_set_watermark(&l.end.sock, 0, 0);
+    peer_read(&l.peer, 4096);
+    RIG_UNTIL(&l.rig, l.end.n_drained == 1);
+    cr_assert_eq(sock_unsent(&l.end.sock), 0);
+    line_fini(&l);
+}
+
 /* The peer has finished; we have not. */
 ENGINE_TEST(send, goes_on_after_the_peers_fin)
 {

@@ -161,7 +161,7 @@ static void talk_and_part(struct talk *t)
     cr_assert_not(stream_receiving(&t->client.stream));
     cr_assert(stream_detachable(&t->client.stream));
     stream_detach(&t->client.stream);
-    stream_attach(&t->client.stream, t->loop);
+    stream_attach(&t->client.stream, t->loop, t->client.stream.sock.ops);
     say(&t->client, "!");
     stream_close_sent(&t->client.stream, NS_PER_S);
     UNTIL(t, t->server.ended && t->client.closed);
