@@ -1,0 +1,200 @@
+/*
+ * One client of a reactor, and what the files of the session layer share.
+ *
+ *   sessions.c  what all reactors share; shards, accepting, stopping, SHOW
+ *   client.c    phases, slots, closing, the callbacks of a client's stream
+ *   startup.c   first packets: SSLRequest, CancelRequest, startup, refusals
+ *   login.c     authentication, the pool's greeting, BackendKeyData, ReadyForQuery
+ *   guest.c     clients that a service owns
+ *   cancel.c    cancel keys and requests
+ *   held.c      bytes that cannot be forwarded yet
+ *   relay.c     client to server: waiting, holding, forwarding
+ *   answer.c    server to client: reply accounting, release, modes
+ *   lost.c      what is done with a server whose client has gone
+ *
+ * Invariants (client_check): phase CLIENT_WAITING or CLIENT_COLD if and only if the waiter is
+ * linked; a server is linked in CLIENT_ACTIVE and CLIENT_LOST only, and server->client leads back;
+ * in CLIENT_LOST and CLIENT_CLOSING the stream is closing or closed.
+ *
+ * Runs on: the client's reactor, all of it, where nothing else is said.
+ */
+#ifndef WEIR_SESSION_CLIENT_H
+#define WEIR_SESSION_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pgwire/walker.h"
+#include "weir/base/list.h"
+#include "weir/base/log.h"
+#include "weir/base/wheel.h"
+#include "weir/net/stream.h"
+#include "weir/pool/pool.h"
+#include "weir/session/service.h"
+#include "weir/session/session.h"
+
+struct login;
+
+enum client_phase {
+    CLIENT_FREE,
+    CLIENT_STARTUP, /* nothing, SSLRequest or part of a startup packet has come */
+    CLIENT_LOGIN,   /* authentication under way, perhaps with a helper */
+    CLIENT_COLD,    /* authenticated; the pool has no greeting yet */
+    CLIENT_IDLE,    /* no server, no message under way */
+    CLIENT_WAITING, /* in the FIFO of its pool */
+    CLIENT_ACTIVE,  /* linked */
+    CLIENT_GUEST,   /* a service owns it */
+    CLIENT_LOST,    /* gone, but its server is not clean yet */
+    CLIENT_CLOSING, /* waiting for the stream's closed() */
+    CLIENT_PHASES
+};
+
+/* Bytes of a client that cannot be forwarded yet, in the order of their coming (held.c). Pieces are
+ * small ones from a slab, then chunks of the arena. */
+#define HELD_MAX 16384  /* above this the client is not read */
+#define HELD_SMALL 2048 /* size of a small piece */
+
+struct held_piece;
+struct held {
+    struct held_piece *first, *last;
+    size_t len; /* bytes in all pieces */
+};
+
+/* Thread: its reactor's; `word` is anybody's. */
+struct client {
+    /* What a cancel request must match: secret << 32 | reactor << 1 | 1; 0: nobody. Written by the
+     * owner, read by any reactor that a CancelRequest comes to. The slab's shared bytes. */
+    _Atomic uint64_t word;
+
+    struct stream stream;
+    struct sessions *all;
+    struct shard *shard;
+    struct thread *thread;
+    enum client_phase phase;
+    bool stream_closed;
+    uint64_t id;            /* the c… of the logs */
+    struct log_context log; /* "c17" */
+    struct list_link link;  /* on its shard's list */
+    struct letter letter;   /* from the accepting reactor, or with a helper's answer */
+    uint64_t connected_ns;
+    struct wheel_timer timer; /* login, wait or idle timeout, cancel wait: by phase */
+    struct login *login;      /* while CLIENT_STARTUP, CLIENT_LOGIN and CLIENT_COLD, else NULL */
+
+    struct pool *pool;     /* from login on, services excepted */
+    struct server *server; /* see phases */
+    struct waiter waiter;
+    struct pgw_walker from_client;
+    struct held held;
+    struct guest guest; /* CLIENT_GUEST */
+
+    bool said_terminate;    /* what came before it still runs */
+    bool ended;             /* the peer has sent FIN, or its socket is broken */
+    bool held_back;         /* pipelining without a gap while others wait: stopped at a Sync */
+    bool unread;            /* its receive is stopped: server or held bytes are over the mark */
+    bool draining;          /* the server is not read: the client has too much unsent */
+    bool leaving;           /* graceful stop: ends with its transaction */
+    bool dirty;             /* the session has used its server: it is reset before it is given on */
+    uint8_t lost_step;      /* CLIENT_LOST: see lost.c */
+    uint64_t n_drained;     /* CLIENT_LOST: bytes of answers dropped */
+    struct list_link stuck; /* on its shard's list of clients with too much unsent */
+};
+
+/* What one reactor has of the session layer: thread->session. The list and everything but the
+ * counters is its own. */
+struct shard {
+    struct sessions *all;
+    struct thread *thread;
+    _Atomic uint32_t
+        n_clients; /* on their way here included; any thread counts up, the reactor down */
+    struct list clients;
+    struct list stuck; /* longest stuck first */
+    struct session_counters counters;
+    bool stopping;
+    void (*stopped)(void *ctx);
+    void *stopped_ctx;
+};
+
+/* ---- client.c ---- */
+
+/* The only writer of phase: asserts the move. */
+void client_move(struct client *c, enum client_phase next);
+const char *client_phase_name(enum client_phase phase);
+
+/* Asserts the invariants; does nothing unless built with slow_asserts. */
+void client_check(const struct client *c);
+
+/* FATAL to the client, then the end: sends what is unsent (for some seconds at most) and closes.
+ * Logged where log_pooler_errors says so. Any phase but LOST and CLOSING. A linked server goes the
+ * way of lost.c. message is a printf format. Where the client is in the middle of a server's
+ * message nothing can be said to it. */
+void client_refuse(struct client *c, const char *sqlstate, const char *message, ...)
+    PRINTF_LIKE(3, 4);
+
+/* Ends it without a word: dropped at once, or after what is unsent is sent. why goes to the log.
+ * A linked server goes the way of lost.c, a waiter leaves its FIFO. */
+void client_close(struct client *c, const char *why);
+void client_close_sent(struct client *c, const char *why);
+
+/* The server is unlinked (c->server is NULL) or the stream has closed: frees the slot when both
+ * hold. */
+void client_settle(struct client *c);
+
+/* ---- startup.c, login.c: what client.c calls ---- */
+
+/* A new client: phase CLIENT_STARTUP, the stream receives, client_login_timeout runs. */
+void startup_begin(struct client *c);
+void startup_received(struct client *c, struct span data);
+void login_received(struct client *c, struct span data);
+
+/* The client goes while it logs in: frees c->login, now or when a helper gives it back. */
+void login_abandon(struct client *c);
+
+/* ---- guest.c ---- */
+
+void guest_begin(struct client *c, struct span user);
+void guest_received(struct client *c, struct span data);
+void guest_end(struct client *c);
+
+/* ---- cancel.c ---- */
+
+/* Gives c a key: sets c->word; the pid and secret of its BackendKeyData. */
+void cancel_key_make(struct client *c, uint32_t *pid, uint8_t secret[4]);
+void cancel_key_drop(struct client *c);
+
+/* A CancelRequest came to this reactor. Answers nobody, as PostgreSQL does. */
+void cancel_request(struct sessions *ss, struct thread *self, uint32_t pid, struct span secret);
+
+/* ---- relay.c ---- */
+
+/* Logged in and greeted, ReadyForQuery sent: CLIENT_IDLE from here on. early: bytes that came
+ * behind the login; copied. */
+void relay_begin(struct client *c, struct span early);
+void relay_received(struct client *c, struct span data);
+void relay_ended(struct client *c, int error); /* the client's stream */
+void relay_drained(struct client *c);          /* the client's stream */
+void relay_stop(struct client *c);             /* graceful stop: now, or with its transaction */
+
+/* The owner is asked to cancel what this client is doing: a waiting one gets 57014, an active one's
+ * server is cancelled. */
+void relay_cancel(struct client *c);
+
+/* ---- held.c ---- */
+
+/* False: no memory, and perhaps only a part was taken: the client cannot go on. */
+NODISCARD bool held_append(struct client *c, struct span data);
+
+/* Takes the first piece of what is held; its bytes live until the end of the turn. False: nothing
+ * is held, or c->held.len > 0 and there is no memory. */
+NODISCARD bool held_take(struct client *c, struct span *out);
+void held_drop(struct client *c);
+
+/* ---- lost.c ---- */
+
+/* c is gone or going, c->server is linked: CLIENT_LOST. Finishes or cancels what runs, rolls back,
+ * resets, and gives the server back or closes it; ends with client_settle(). */
+void lost_begin(struct client *c);
+
+/* The client's server while CLIENT_LOST. */
+void lost_received(struct client *c, struct span data);
+
+#endif
