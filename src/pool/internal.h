@@ -1,0 +1,93 @@
+/*
+ * What the files of the pool layer share of a pool. Who may touch what stands beside each group.
+ */
+#ifndef WEIR_POOL_INTERNAL_H
+#define WEIR_POOL_INTERNAL_H
+
+#include "weir/base/shelf.h"
+#include "weir/conf/pool.h"
+#include "weir/pool/pool.h"
+#include "weir/pool/pools.h"
+
+#define POOL_BLOCK_SERVERS 64
+#define POOL_BLOCKS (POOL_SIZE_MAX / POOL_BLOCK_SERVERS)
+
+struct pool_control;
+
+struct pool {
+    /* Set when the pool is made, then read-only. */
+    struct pools *pools;
+    struct crew *crew;
+    struct conf_pool
+        conf; /* host, port, dbname, user, password, policy; strings live as the pool */
+    const char *database, *user;  /* as clients name them */
+    unsigned index;               /* for pools_at() */
+    struct pool *next;            /* of those with the same bucket */
+    struct pool_control *control; /* what it points to is control's alone */
+
+    /* Read by everybody, written seldom and by control alone. */
+    _Alignas(CACHE_LINE) atomic_uint generation; /* older servers go when they are given back */
+    atomic_uint size;                            /* pool_size in force */
+    atomic_uint n_servers;                       /* slots taken, closing ones included */
+    atomic_uint n_opening, n_closing;            /* of them; others read for SHOW alone: relaxed */
+    atomic_bool
+        listed; /* control knows that this pool wants more than it can get: no need to ask */
+    atomic_bool refusing; /* waiters are turned away with `cause` until the next attempt */
+    _Atomic(const struct pool_failure *)
+        cause; /* of the last failed login; NULL once one went well */
+    _Atomic(const struct greeting *) greeting; /* NULL: cold */
+    /* number -> server, in blocks made before the first server with such a number is opened */
+    _Atomic(struct server **) blocks[POOL_BLOCKS];
+
+    /* Servers that control wants back: control adds, whoever releases a server takes down. */
+    _Alignas(CACHE_LINE) atomic_uint give_back;
+
+    struct mask has_waiters; /* reactors whose FIFO is not empty; each writes its own bit */
+    struct mask awaiting;    /* reactors with clients that wait for a greeting; the same */
+
+    /* The letter "look" to control: whoever sets the flag posts, control clears it as it reads. */
+    _Alignas(CACHE_LINE) atomic_bool asked;
+    struct letter ask;
+
+    struct shelves shelves;
+    _Atomic(struct shelf *) each[]; /* one per reactor: the shelves of the parts */
+};
+
+/* The part of a reactor; NULL before its first use of the pool. */
+static inline struct pool_part *pool_part(const struct pool *p, unsigned reactor)
+{
+    struct shelf *h = shelves_get(&p->shelves, reactor);
+
+    return h == NULL ? NULL : CONTAINER_OF(h, struct pool_part, shelf);
+}
+
+/* number was taken from a shelf of p, so its block exists. */
+static inline struct server *pool_server(const struct pool *p, unsigned number)
+{
+    struct server **block = atomic_load_explicit(&p->blocks[number / POOL_BLOCK_SERVERS],
+                                                 memory_order_seq_cst); /* pairs with control's */
+
+    return block[number % POOL_BLOCK_SERVERS];
+}
+
+/* Any thread: makes the part of a reactor unless it exists. 0 or -ENOMEM. */
+NODISCARD int pool_part_make(struct pool *p, unsigned reactor);
+
+/* Any thread with an idle server in its hand: promises it to the reactor that waits longest, self
+ * apart, and posts it there. False: nobody is unclaimed. */
+NODISCARD bool pool_grant(struct pool *p, const struct thread *self, struct server *s);
+
+/* Any thread: does a waiter exist to whom nothing is promised? */
+NODISCARD bool pool_has_unclaimed(const struct pool *p);
+
+/* Any thread: an idle server of the current generation that is alive, taken off its shelf; the own
+ * shelf is that of `home`. Others found on the way go to control. NULL: there is none. */
+NODISCARD struct server *pool_take(struct pool *p, unsigned home, uint64_t now_ns);
+
+/* Is this server of an older generation than p, or past its time? Who holds s may ask. */
+NODISCARD bool pool_is_stale(const struct pool *p, const struct server *s, uint64_t now_ns);
+
+/* open() of every server's letter. */
+void pool_server_letter(struct letter *l, struct thread *self);
+
+#endif
