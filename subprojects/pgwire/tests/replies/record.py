@@ -4,15 +4,17 @@
     record.py --check FOLDER PORT USER PASSWORD DATABASE FILE ...   compares them with the files
 
 FOLDER is that of the server's Unix socket; tables and functions of the sequences are made in the
-database. Each sequence runs twice. Message by message, with a Flush behind those of a batch and until the server
-waits for more, which shows what answers what; a Flush changes nothing, but brings out what the
-server would keep back. Then all in one send, which must give the same answers in the same order.
+database. Each sequence runs twice. Message by message, with a Flush behind those of a batch and
+until the server waits for more, which shows what answers what; a Flush changes nothing, but brings
+out what the server would keep back. Then all in one send, which must give the same answers in the
+same order.
 """
 
 import sys
 
 import sequence
-from wire import Connection, frame
+from connection import Connection
+from message import frame
 
 TABLES = """
 drop table if exists t, u, big cascade; drop function if exists fail, twice, tell;

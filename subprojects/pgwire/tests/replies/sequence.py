@@ -23,7 +23,7 @@ import json
 import re
 import struct
 
-from wire import frame, string
+from message import frame, string
 
 WITHOUT_DETAIL = "123nsIc"
 BAR_COLUMN = 40

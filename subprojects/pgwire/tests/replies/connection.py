@@ -5,10 +5,7 @@ was sent; with the server's own word that it waits for more (pg_stat_activity), 
 nothing more will come.
 """
 
-import base64
 import fcntl
-import hashlib
-import hmac
 import os
 import select
 import socket
@@ -16,44 +13,9 @@ import struct
 import termios
 import time
 
+from message import Message, frame, scram_answers, startup, string
+
 DEADLINE_S = 20
-
-
-class Message:
-    """One message of the server: its letter and its body."""
-
-    def __init__(self, letter, body):
-        self.letter = letter
-        self.body = body
-
-    def fields(self):
-        """The fields of an ErrorResponse or a NoticeResponse by their letter."""
-        return {field[:1].decode(): field[1:].decode(errors="replace")
-                for field in self.body.split(b"\0") if field}
-
-
-def frame(letter, body=b""):
-    return letter.encode() + struct.pack("!I", len(body) + 4) + body
-
-
-def string(text):
-    return text.encode() + b"\0"
-
-
-def scram_answers(password, challenge_of):
-    """SCRAM-SHA-256 (RFC 5802); challenge_of(answer) sends an answer and returns the next challenge."""
-    first = "n=,r=" + base64.b64encode(os.urandom(18)).decode()
-    opening = string("SCRAM-SHA-256") + struct.pack("!I", len(first) + 3) + b"n,," + first.encode()
-    challenge = challenge_of(opening).decode()
-    given = dict(part.split("=", 1) for part in challenge.split(","))
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(given["s"]),
-                                 int(given["i"]))
-    key = hmac.digest(salted, b"Client Key", "sha256")
-    final = "c=biws,r=" + given["r"]
-    signed = ",".join((first, challenge, final)).encode()
-    signature = hmac.digest(hashlib.sha256(key).digest(), signed, "sha256")
-    proof = bytes(a ^ b for a, b in zip(key, signature))
-    challenge_of((final + ",p=" + base64.b64encode(proof).decode()).encode())
 
 
 class Connection:
@@ -75,10 +37,7 @@ class Connection:
         self._socket.close()
 
     def _log_in(self, where):
-        parameters = {"user": where["user"], "database": where["database"]}
-        packet = struct.pack("!I", 3 << 16)
-        packet += b"".join(string(word) for pair in parameters.items() for word in pair) + b"\0"
-        self._socket.sendall(struct.pack("!I", len(packet) + 4) + packet)
+        self._socket.sendall(startup(user=where["user"], database=where["database"]))
         while True:
             message = self._next()
             if message.letter == "R" and message.body[:4] == struct.pack("!I", 10):
