@@ -8,6 +8,7 @@
  *   guest.c     clients that a service owns
  *   cancel.c    cancel keys and requests
  *   held.c      bytes that cannot be forwarded yet
+ *   link.c      a client and a server: joined, parted
  *   relay.c     client to server: waiting, holding, forwarding
  *   answer.c    server to client: reply accounting, release, modes
  *   lost.c      what is done with a server whose client has gone
@@ -93,9 +94,12 @@ struct client {
     bool unread;            /* its receive is stopped: server or held bytes are over the mark */
     bool draining;          /* the server is not read: the client has too much unsent */
     bool leaving;           /* graceful stop: ends with its transaction */
-    bool dirty;             /* the session has used its server: it is reset before it is given on */
+    bool refused_block;     /* statement mode: it began a transaction block */
+    bool cancelled;         /* while it waited: its first message is answered with 57014 */
+    bool skipping;          /* the rest of a cancelled batch, up to its Sync */
     uint8_t lost_step;      /* CLIENT_LOST: see lost.c */
     uint64_t n_drained;     /* CLIENT_LOST: bytes of answers dropped */
+    size_t unsent_seen;     /* when client_write_timeout was last looked at */
     struct list_link stuck; /* on its shard's list of clients with too much unsent */
 };
 
@@ -108,6 +112,7 @@ struct shard {
         n_clients; /* on their way here included; any thread counts up, the reactor down */
     struct list clients;
     struct list stuck; /* longest stuck first */
+    unsigned n_stuck;  /* its length */
     struct session_counters counters;
     bool stopping;
     void (*stopped)(void *ctx);
@@ -183,18 +188,21 @@ void relay_cancel(struct client *c);
 /* False: no memory, and perhaps only a part was taken: the client cannot go on. */
 NODISCARD bool held_append(struct client *c, struct span data);
 
-/* Takes the first piece of what is held; its bytes live until the end of the turn. False: nothing
- * is held, or c->held.len > 0 and there is no memory. */
-NODISCARD bool held_take(struct client *c, struct span *out);
+/* The first of what is held, not all of it perhaps; the bytes live until the end of the turn.
+ * False: no memory for that. Something must be held. */
+NODISCARD bool held_peek(const struct client *c, struct span *out);
+
+/* Drops n bytes of what held_peek() has shown. */
+void held_consume(struct client *c, size_t n);
 void held_drop(struct client *c);
+
+/* Is a whole Terminate among what is held? */
+bool held_says_terminate(const struct client *c);
 
 /* ---- lost.c ---- */
 
-/* c is gone or going, c->server is linked: CLIENT_LOST. Finishes or cancels what runs, rolls back,
- * resets, and gives the server back or closes it; ends with client_settle(). */
+/* c is gone or going, its phase is CLIENT_LOST, c->server is linked. Finishes or cancels what runs,
+ * rolls back, resets, and gives the server back or closes it; ends with client_settle(). */
 void lost_begin(struct client *c);
-
-/* The client's server while CLIENT_LOST. */
-void lost_received(struct client *c, struct span data);
 
 #endif

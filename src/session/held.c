@@ -15,24 +15,25 @@
 
 struct held_piece {
     struct held_piece *next;
-    uint32_t len, size; /* of bytes: used, room */
-    bool small;         /* from the slab */
+    uint32_t start, end; /* of bytes: what is held */
+    uint32_t size;
+    bool small; /* from the slab */
     uint8_t bytes[];
 };
 
 static struct held_piece *piece_new(struct client *c)
 {
-    struct sessions *ss = c->all;
+    struct arena *arena = c->all->config.arena;
     bool small = c->held.first == NULL;
-    struct held_piece *piece = small ? slab_take(ss->held) : arena_get(ss->config.arena);
+    struct held_piece *piece = small ? slab_take(c->all->held) : arena_get(arena);
 
     if (piece == NULL)
         return NULL;
     piece->next = NULL;
-    piece->len = 0;
+    piece->start = piece->end = 0;
     piece->small = small;
-    piece->size = (uint32_t)((small ? HELD_SMALL : arena_chunk_size(ss->config.arena)) -
-                             sizeof(struct held_piece));
+    piece->size =
+        (uint32_t)((small ? HELD_SMALL : arena_chunk_size(arena)) - sizeof(struct held_piece));
     if (c->held.last == NULL)
         c->held.first = piece;
     else
@@ -48,7 +49,7 @@ static void pop_first(struct client *c)
     c->held.first = piece->next;
     if (piece->next == NULL)
         c->held.last = NULL;
-    c->held.len -= piece->len;
+    c->held.len -= piece->end - piece->start;
     if (piece->small)
         slab_give(c->all->held, piece);
     else
@@ -60,42 +61,68 @@ bool held_append(struct client *c, struct span data)
     while (data.len > 0) {
         struct held_piece *piece = c->held.last;
 
-        if (piece == NULL || piece->len == piece->size)
+        if (piece == NULL || piece->end == piece->size)
             piece = piece_new(c);
         if (piece == NULL)
             return false;
 
-        size_t room = piece->size - piece->len;
+        size_t room = piece->size - piece->end;
         size_t n = data.len < room ? data.len : room;
 
-        memcpy(piece->bytes + piece->len, data.ptr, n);
-        piece->len += (uint32_t)n;
+        memcpy(piece->bytes + piece->end, data.ptr, n);
+        piece->end += (uint32_t)n;
         c->held.len += n;
         data = span_skip(data, n);
     }
     return true;
 }
 
-bool held_take(struct client *c, struct span *out)
+bool held_peek(const struct client *c, struct span *out)
 {
-    struct held_piece *piece = c->held.first;
-
-    *out = span_of(NULL, 0);
-    if (piece == NULL)
-        return false;
-
-    uint8_t *copy = loop_scratch(c->thread->loop, piece->len);
+    const struct held_piece *piece = c->held.first;
+    size_t len = piece->end - piece->start;
+    uint8_t *copy = loop_scratch(c->thread->loop, len);
 
     if (copy == NULL)
         return false;
-    memcpy(copy, piece->bytes, piece->len);
-    *out = span_of(copy, piece->len);
-    pop_first(c);
+    memcpy(copy, piece->bytes + piece->start, len);
+    *out = span_of(copy, len);
     return true;
+}
+
+void held_consume(struct client *c, size_t n)
+{
+    struct held_piece *piece = c->held.first;
+
+    if (n == 0)
+        return;
+    ASSERT(piece != NULL && n <= piece->end - piece->start);
+    piece->start += (uint32_t)n;
+    c->held.len -= n;
+    if (piece->start == piece->end)
+        pop_first(c);
 }
 
 void held_drop(struct client *c)
 {
     while (c->held.first != NULL)
         pop_first(c);
+}
+
+bool held_says_terminate(const struct client *c)
+{
+    struct pgw_walker walker = c->from_client;
+
+    for (const struct held_piece *piece = c->held.first; piece != NULL; piece = piece->next) {
+        struct pgw_span in = {piece->bytes + piece->start, piece->end - piece->start};
+        struct pgw_piece part;
+
+        while (in.len > 0 && pgw_walk(&walker, pgw_frontend_rules, &in, &part) == PGW_READY) {
+            if (part.type == PGW_F_TERMINATE && part.ends)
+                return true;
+        }
+        if (in.len > 0)
+            return false; /* no message */
+    }
+    return false;
 }

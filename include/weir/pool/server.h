@@ -84,14 +84,17 @@ struct server {
     bool terminate; /* pool_discard(): the stream is at a message boundary */
 
     /* the session layer's while the server is active */
-    void *client;
-    uint32_t n_cancels; /* cancel requests for it that PostgreSQL may still act on */
+    struct thread *thread; /* the reactor whose it is */
+    void *client;          /* NULL: it is parked, or being closed */
+    uint32_t n_cancels;    /* cancel requests for it that PostgreSQL may still act on */
     void (*cancelled)(struct server *s, struct thread *self); /* one less */
-    struct pgw_walker from_server, to_server;
+    struct pgw_walker from_server;
     struct pgw_reply_queue replies;
-    struct wheel_timer timer; /* also control's */
+    struct wheel_timer timer;   /* also control's */
+    uint8_t taking;             /* what becomes of the message that is being received */
+    bool stopping;              /* stopped() is to come */
+    uint16_t n_look, want_look; /* bytes in look, and how many are needed */
     uint8_t look[PGW_HEADER_LEN + SERVER_LOOK_MAX];
-    uint16_t n_look; /* bytes in it */
 
     /* control's */
     struct list_link link; /* on its pool's list of servers */

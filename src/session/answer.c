@@ -1,0 +1,267 @@
+/*
+ * From server to client: what a server sends is followed message by message, so that it is known
+ * when it has nothing more to say, and passed on in spans as long as the buffer.
+ *
+ * A few messages are judged by the beginning of their body. If the end of a buffer cuts them before
+ * that, their head is kept in server->look until there is enough of it.
+ *
+ * Runs on: the client's reactor.
+ */
+#include "link.h"
+
+#include "pgwire/message_backend.h"
+#include "weir/auth/wire.h"
+
+/* What becomes of the message being received: server->taking. */
+enum taking {
+    PASS, /* on to the client */
+    DROP,
+    LOOK, /* not enough of it is here */
+};
+
+/* What lies between two messages that are not passed on goes out as one span. */
+struct run {
+    struct client *c;
+    const uint8_t *from;
+};
+
+static void pass(struct client *c, struct span bytes)
+{
+    if (c->phase == CLIENT_ACTIVE && !c->refused_block && bytes.len > 0)
+        stream_send(&c->stream, bytes);
+}
+
+/* Passes on what is before `to`; the run goes on at `next`. */
+static void run_cut(struct run *r, const uint8_t *to, const uint8_t *next)
+{
+    pass(r->c, span_of(r->from, (size_t)(to - r->from)));
+    r->from = next;
+}
+
+static bool pass_copy(struct client *c, const void *bytes, size_t len)
+{
+    uint8_t *copy = loop_scratch(c->thread->loop, len);
+
+    if (copy == NULL)
+        return false;
+    memcpy(copy, bytes, len);
+    pass(c, span_of(copy, len));
+    return true;
+}
+
+bool answer_is_whole(const struct server *s)
+{
+    return pgw_walker_at_boundary(&s->from_server) && s->n_look == 0;
+}
+
+/* ---- judging ---- */
+
+/* Bytes of the body that are needed before a message can be judged. */
+static uint32_t n_needed(const struct client *c, uint8_t letter, uint32_t body_len)
+{
+    bool tags = pool_policy(c->pool)->pool_mode == CONF_STATEMENT;
+
+    if (letter == PGW_B_READY_FOR_QUERY || letter == PGW_B_ERROR_RESPONSE ||
+        (letter == PGW_B_COMMAND_COMPLETE && tags))
+        return body_len < SERVER_LOOK_MAX ? body_len : SERVER_LOOK_MAX;
+    return 0;
+}
+
+/* The first letter of a report's severity, which is not translated: E, F or P. */
+static uint8_t severity_of(struct pgw_span fields)
+{
+    struct pgw_field field;
+
+    while (pgw_field_next(&fields, &field)) {
+        if (field.code == PGW_FIELD_SEVERITY && field.value.len > 0)
+            return field.value.ptr[0];
+    }
+    return 'E'; /* if it was fatal, the connection's end will tell */
+}
+
+static bool begins_block(struct pgw_span tag)
+{
+    static const char begin[] = "BEGIN", start[] = "START TRANSACTION"; /* with their NUL */
+
+    return (tag.len >= sizeof(begin) && memcmp(tag.ptr, begin, sizeof(begin)) == 0) ||
+           (tag.len >= sizeof(start) && memcmp(tag.ptr, start, sizeof(start)) == 0);
+}
+
+/* Statement mode: a transaction block ends the client, and it hears nothing more of it. */
+static void refuse_blocks(struct client *c, uint8_t letter, struct pgw_span head)
+{
+    if (c->phase != CLIENT_ACTIVE || pool_policy(c->pool)->pool_mode != CONF_STATEMENT)
+        return;
+    if (letter == PGW_B_READY_FOR_QUERY ? head.ptr[0] != PGW_TX_IDLE
+                                        : letter == PGW_B_COMMAND_COMPLETE && begins_block(head))
+        c->refused_block = true;
+}
+
+/* head: as much of the body as n_needed() wants. */
+static enum pgw_reply_judgement judge(struct client *c, uint8_t letter, struct pgw_span head)
+{
+    struct server *s = c->server;
+    struct pgw_reply_verdict verdict;
+    uint8_t detail = 0;
+
+    if (letter == PGW_B_READY_FOR_QUERY)
+        detail = head.ptr[0];
+    else if (letter == PGW_B_ERROR_RESPONSE)
+        detail = severity_of(head);
+
+    enum pgw_reply_judgement judgement = pgw_reply_received(&s->replies, letter, detail, &verdict);
+
+    if (judgement == PGW_REPLY_VIOLATION)
+        return judgement;
+    if (judgement == PGW_REPLY_DROP && verdict.cookie != 0)
+        lost_answered(c, verdict.cookie, letter);
+    if (judgement == PGW_REPLY_PASS)
+        refuse_blocks(c, letter, head);
+    return judgement;
+}
+
+static bool settle_taking(struct client *c, uint8_t letter, struct pgw_span head)
+{
+    enum pgw_reply_judgement judgement = judge(c, letter, head);
+
+    c->server->taking = judgement == PGW_REPLY_PASS ? PASS : DROP;
+    return judgement != PGW_REPLY_VIOLATION;
+}
+
+/* ---- messages that a buffer cuts before they can be judged ---- */
+
+static void look_begin(struct server *s, const struct pgw_piece *p, uint32_t n_wanted)
+{
+    memcpy(s->look, p->held.ptr, p->held.len);
+    memcpy(s->look + p->held.len, p->bytes.ptr, p->bytes.len);
+    s->n_look = (uint16_t)(p->held.len + p->bytes.len);
+    s->want_look = (uint16_t)(PGW_HEADER_LEN + n_wanted);
+    s->taking = LOOK;
+}
+
+/* More of it. False: the server broke the protocol, or there is no memory. */
+static bool look_more(struct client *c, const struct pgw_piece *p, struct run *r)
+{
+    struct server *s = c->server;
+    size_t missing = (size_t)(s->want_look - s->n_look);
+    size_t n = p->bytes.len < missing ? p->bytes.len : missing;
+
+    memcpy(s->look + s->n_look, p->bytes.ptr, n);
+    s->n_look += (uint16_t)n;
+    r->from = p->bytes.ptr + n;
+    if (s->n_look < s->want_look)
+        return true;
+
+    size_t len = s->n_look;
+
+    s->n_look = 0;
+    if (!settle_taking(c, s->look[0], pgw_span_of(s->look + PGW_HEADER_LEN, len - PGW_HEADER_LEN)))
+        return false;
+    if (s->taking == PASS)
+        return pass_copy(c, s->look, len);
+    r->from = p->bytes.ptr + p->bytes.len;
+    return true;
+}
+
+/* ---- messages ---- */
+
+/* A message begins with this piece; false as above. */
+static bool begin(struct client *c, const struct pgw_piece *p, const uint8_t *at, struct run *r)
+{
+    struct server *s = c->server;
+    struct pgw_span body = pgw_piece_body(p);
+    const uint8_t *end = p->bytes.ptr + p->bytes.len;
+    uint32_t needed = n_needed(c, p->type, p->body_len);
+
+    if (body.len < needed) {
+        run_cut(r, at, end);
+        look_begin(s, p, needed);
+        return true;
+    }
+    if (!settle_taking(c, p->type, body))
+        return false;
+    if (s->taking == DROP)
+        run_cut(r, at, end);
+    else if (p->held.len > 0)
+        return pass_copy(c, p->held.ptr, p->held.len); /* at the buffer's beginning: no run yet */
+    return true;
+}
+
+static bool go_on(struct client *c, const struct pgw_piece *p, const uint8_t *at, struct run *r)
+{
+    if (c->server->taking == LOOK)
+        return look_more(c, p, r);
+    if (c->server->taking == DROP)
+        run_cut(r, at, p->bytes.ptr + p->bytes.len);
+    return true;
+}
+
+static void received(struct sock *sock, struct span data)
+{
+    struct server *s = CONTAINER_OF(stream_of(sock), struct server, stream);
+    struct client *c = s->client;
+    struct pgw_span in = span_out(data);
+    struct run run = {c, in.ptr};
+
+    c->n_drained += c->phase == CLIENT_LOST ? data.len : 0;
+    for (;;) {
+        const uint8_t *at = in.ptr;
+        struct pgw_piece piece;
+        enum pgw_answer answer = pgw_walk(&s->from_server, pgw_backend_rules, &in, &piece);
+
+        if (answer == PGW_PARTIAL) {
+            run_cut(&run, at, at);
+            break;
+        }
+        if (answer == PGW_INVALID ||
+            !(piece.starts ? begin(c, &piece, at, &run) : go_on(c, &piece, at, &run))) {
+            relay_server_broke(c, s->from_server.type);
+            return;
+        }
+    }
+    relay_settle(c);
+}
+
+/* ---- other events of a server's stream ---- */
+
+static struct server *server_of(struct sock *sock)
+{
+    return CONTAINER_OF(stream_of(sock), struct server, stream);
+}
+
+static void ended(struct sock *sock, int error)
+{
+    relay_server_ended(server_of(sock)->client, error);
+}
+
+static void drained(struct sock *sock)
+{
+    struct client *c = server_of(sock)->client;
+
+    link_read_client(c);
+    relay_settle(c);
+}
+
+static void stopped(struct sock *sock)
+{
+    struct server *s = server_of(sock);
+
+    s->stopping = false;
+    relay_settle(s->client);
+}
+
+/* link_abandon() closed it; it has no client any more. */
+static void closed(struct sock *sock)
+{
+    struct server *s = server_of(sock);
+
+    pool_discard(s->thread, s, false);
+}
+
+const struct sock_ops answer_ops = {
+    .received = received,
+    .ended = ended,
+    .drained = drained,
+    .stopped = stopped,
+    .closed = closed,
+};

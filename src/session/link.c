@@ -1,0 +1,224 @@
+/* Joining and parting a client and a server; see link.h. */
+#include "link.h"
+
+#include "sessions.h"
+#include "weir/base/arena.h"
+#include "weir/pool/cancel.h"
+
+/* A client may have this much unsent before its server is not read any more; it is read again below
+ * a quarter. */
+#define UNSENT_MAX ((size_t)256 << 10)
+#define UNSENT_MIN ((size_t)16 << 10)
+
+/* The same towards a server, for which its client is not read. */
+#define PENDING_MAX ((size_t)256 << 10)
+
+/* ---- slow clients ---- */
+
+static bool arena_above(const struct arena *a, size_t percent)
+{
+    return arena_n_used(a) * 100 > arena_n_chunks(a) * percent;
+}
+
+/* Falls as the arena fills: above three quarters the slow readers share a quarter of it. */
+static size_t unsent_limit(const struct shard *h)
+{
+    const struct arena *a = h->all->config.arena;
+
+    if (!arena_above(a, 75))
+        return UNSENT_MAX;
+
+    size_t share = arena_n_chunks(a) * arena_chunk_size(a) / 4 / (h->n_stuck + 1);
+
+    if (share > UNSENT_MAX)
+        return UNSENT_MAX;
+    return share > UNSENT_MIN ? share : UNSENT_MIN;
+}
+
+/* Nobody may wait for memory that belongs to those who never read. */
+static void make_room(struct shard *h, const struct client *but)
+{
+    struct list_link *first = list_first(&h->stuck);
+
+    if (first == NULL || !arena_above(h->all->config.arena, 90))
+        return;
+
+    struct client *c = LIST_ITEM(first, struct client, stuck);
+
+    if (c == but)
+        return;
+    counter_add(&h->counters.n_stuck, 1);
+    log_warning(&c->log, "memory for slow readers is used up", "unsent=%zu",
+                stream_unsent(&c->stream));
+    client_close(c, "too slow: memory for slow readers is used up");
+}
+
+static void stuck_off(struct client *c)
+{
+    if (!list_linked(&c->stuck))
+        return;
+    list_remove(&c->stuck);
+    c->shard->n_stuck--;
+    loop_timer_clear(c->thread->loop, &c->timer);
+}
+
+static void stuck_on(struct client *c, size_t limit)
+{
+    uint64_t timeout_ns = pool_policy(c->pool)->client_write_timeout_ns;
+
+    c->draining = true;
+    stream_set_watermark(&c->stream, (uint32_t)limit, (uint32_t)limit / 4);
+    list_push_back(&c->shard->stuck, &c->stuck);
+    c->shard->n_stuck++;
+    c->unsent_seen = stream_unsent(&c->stream);
+    if (timeout_ns > 0)
+        loop_timer_set(c->thread->loop, &c->timer, timeout_ns);
+    make_room(c->shard, c);
+}
+
+void link_drained(struct client *c)
+{
+    c->draining = false;
+    stuck_off(c);
+    if (c->server != NULL)
+        link_arm(c);
+}
+
+void link_arm(struct client *c)
+{
+    struct server *s = c->server;
+
+    if (s->stopping || c->draining)
+        return;
+    if (c->phase == CLIENT_ACTIVE) {
+        size_t unsent = stream_unsent(&c->stream);
+
+        if (unsent > UNSENT_MIN) {
+            size_t limit = unsent_limit(c->shard);
+
+            if (unsent > limit) {
+                stuck_on(c, limit);
+                return;
+            }
+        }
+    }
+    stream_receive_once(&s->stream);
+}
+
+void link_read_client(struct client *c)
+{
+    if (!c->unread || c->held.len > HELD_MAX / 2)
+        return;
+    if (c->server != NULL && stream_unsent(&c->server->stream) > PENDING_MAX / 4)
+        return;
+    c->unread = false;
+    stream_receive(&c->stream);
+}
+
+/* ---- joining ---- */
+
+static void on_cancelled(struct server *s, struct thread *self)
+{
+    (void)self;
+    if (s->client != NULL) {
+        relay_settle(s->client);
+        return;
+    }
+    if (server_phase(s) != SERVER_PARKED)
+        return; /* being closed */
+    loop_timer_clear(s->thread->loop, &s->timer);
+    pool_release(s->thread, s);
+}
+
+void link_make(struct client *c, struct server *s)
+{
+    ASSERT(c->server == NULL && s->n_cancels == 0);
+    client_move(c, CLIENT_ACTIVE);
+    c->server = s;
+    c->held_back = c->refused_block = false;
+    s->client = c;
+    s->thread = c->thread;
+    s->cancelled = on_cancelled;
+    s->stopping = false;
+    s->n_look = 0;
+    atomic_store_explicit(&s->client_id, c->id, memory_order_relaxed); /* read for SHOW only */
+    counter_add(&c->shard->counters.n_links, 1);
+    stream_attach(&s->stream, c->thread->loop, &answer_ops);
+    stream_set_watermark(&s->stream, PENDING_MAX, PENDING_MAX / 4);
+}
+
+/* ---- parting ---- */
+
+bool link_is_at_rest(const struct client *c)
+{
+    const struct server *s = c->server;
+
+    return pgw_reply_is_at_rest(&s->replies) && pgw_walker_handed_whole(&c->from_client) &&
+           answer_is_whole(s);
+}
+
+bool link_is_free(struct client *c)
+{
+    struct server *s = c->server;
+
+    if (stream_unsent(&s->stream) > 0) {
+        stream_set_watermark(&s->stream, 0, 0); /* drained() tells when the last byte is out */
+        return false;
+    }
+    if (stream_receiving(&s->stream) && !s->stopping) {
+        s->stopping = true;
+        stream_stop(&s->stream);
+    }
+    /* Else a callback is due, which settles again. */
+    return stream_detachable(&s->stream);
+}
+
+static struct server *part(struct client *c)
+{
+    struct server *s = c->server;
+
+    c->server = NULL;
+    s->client = NULL;
+    c->draining = false;
+    stuck_off(c);
+    return s;
+}
+
+static void park_overdue(struct wheel_timer *t)
+{
+    struct server *s = CONTAINER_OF(t, struct server, timer);
+
+    log_warning(&s->log, "cancel request does not end, server closed", NULL);
+    pool_discard(s->thread, s, true);
+}
+
+/* PostgreSQL may still act on a cancel request: nobody else's query may be there to be hit. */
+static void park(struct server *s, uint64_t timeout_ns)
+{
+    server_move(s, SERVER_PARKED);
+    s->timer.fire = park_overdue;
+    loop_timer_set(s->thread->loop, &s->timer, timeout_ns);
+}
+
+void link_give_back(struct client *c)
+{
+    struct server *s = part(c);
+
+    stream_detach(&s->stream);
+    if (s->n_cancels > 0)
+        park(s, c->all->config.conf->weir.cancel_wait_timeout_ns);
+    else
+        pool_release(c->thread, s);
+}
+
+void link_abandon(struct client *c, bool terminate)
+{
+    struct server *s = part(c);
+
+    if (stream_detachable(&s->stream)) {
+        stream_detach(&s->stream);
+        pool_discard(c->thread, s, terminate);
+    } else {
+        stream_close(&s->stream); /* answer_ops.closed discards it */
+    }
+}

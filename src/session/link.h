@@ -1,0 +1,71 @@
+/*
+ * A client and the server that works for it: how the two are joined and parted. Shared by the files
+ * that relay between them.
+ *
+ * While they are linked exactly one receive of the server is armed, but while the client has too
+ * much unsent. What is called "at rest" is the release rule: status I, no reply outstanding,
+ * nothing unsent to the server, and the last byte forwarded in either direction ended a message.
+ *
+ * Runs on: the client's reactor.
+ */
+#ifndef WEIR_SESSION_LINK_H
+#define WEIR_SESSION_LINK_H
+
+#include <stdbool.h>
+
+#include "client.h"
+
+/* s, as the pool served it, works for c: CLIENT_ACTIVE. */
+void link_make(struct client *c, struct server *s);
+
+/* Receives from the server, unless the client has too much unsent; then when that has drained. */
+void link_arm(struct client *c);
+
+/* The release rule, but for bytes that are still on their way to the server. */
+bool link_is_at_rest(const struct client *c);
+
+/* At rest: has the server nothing in the kernel? If not, that comes about, and relay_settle() is
+ * called again. */
+NODISCARD bool link_is_free(struct client *c);
+
+/* At rest and free: the server goes to the pool, once no cancel request is open for it. c->server
+ * is NULL then; the phase is the caller's business. */
+void link_give_back(struct client *c);
+
+/* The server must not be used again. terminate: it is at rest and may be told so. The same
+ * otherwise. */
+void link_abandon(struct client *c, bool terminate);
+
+/* The client has taken what it had too much of. */
+void link_drained(struct client *c);
+
+/* Reads the client again if nothing speaks against it any more. */
+void link_read_client(struct client *c);
+
+/* ---- relay.c ---- */
+
+/* Something has changed: what follows? The one place that releases servers. c may be gone after. */
+void relay_settle(struct client *c);
+
+/* The server's stream has ended. */
+void relay_server_ended(struct client *c, int error);
+
+/* The server sent what it must not: the pair is closed. */
+void relay_server_broke(struct client *c, uint8_t letter);
+
+/* ---- answer.c ---- */
+
+extern const struct sock_ops answer_ops; /* of a linked server */
+
+/* No message from the server has begun and not been passed on in full. */
+bool answer_is_whole(const struct server *s);
+
+/* ---- lost.c ---- */
+
+/* relay_settle() for a client that is lost. */
+void lost_settle(struct client *c);
+
+/* An answer to one of lost.c's own messages; cookie is the one it was sent with. */
+void lost_answered(struct client *c, uint32_t cookie, uint8_t letter);
+
+#endif

@@ -1,0 +1,533 @@
+/*
+ * From client to server: a client's messages are cut in place and forwarded as they come, in spans
+ * as long as the buffer. A client without a server takes one for the first message that needs one;
+ * what cannot go on yet is held.
+ *
+ * take_idle() and forward() return what they leave of the bytes given to them: none, or all from a
+ * message on that has to wait. Only then are bytes copied.
+ *
+ * Runs on: the client's reactor.
+ */
+#include "link.h"
+
+#include "pgwire/build.h"
+#include "pgwire/sqlstate.h"
+#include "sessions.h"
+#include "weir/auth/wire.h"
+#include "weir/base/clock.h"
+#include "weir/pool/cancel.h"
+
+#define LOGGED_IN                                                                                  \
+    (PGW_IN_IDLE | PGW_IN_SIMPLE | PGW_IN_FUNCTION | PGW_IN_EXTENDED | PGW_IN_COPY_IN |            \
+     PGW_IN_COPY_OUT | PGW_IN_COPY_BOTH)
+
+static const struct span nothing = {NULL, 0};
+
+static const uint8_t ready_for_query[] = {PGW_B_READY_FOR_QUERY, 0, 0, 0, 5, PGW_TX_IDLE};
+static const uint8_t flush[] = {PGW_F_FLUSH, 0, 0, 0, 4};
+
+static bool gone(const struct client *c)
+{
+    return c->phase != CLIENT_IDLE && c->phase != CLIENT_WAITING && c->phase != CLIENT_ACTIVE;
+}
+
+static struct span broke_protocol(struct client *c)
+{
+    counter_add(&c->shard->counters.n_violations, 1);
+    client_refuse(c, PGW_STATE_PROTOCOL_VIOLATION,
+                  "invalid message type %u or length: the connection cannot go on",
+                  c->from_client.type);
+    return nothing;
+}
+
+static void out_of_memory(struct client *c)
+{
+    client_refuse(c, PGW_STATE_OUT_OF_MEMORY,
+                  "memory for waiting clients is used up (arena.total_size)");
+}
+
+/* ---- with a server ---- */
+
+enum admission {
+    ADMIT,
+    WAIT, /* not now: it and what follows is held */
+    FULL, /* the same, because too many answers are outstanding */
+    STOP, /* nothing of it or behind it will be sent */
+};
+
+/* Others have waited long: does this client pipeline without ever leaving a gap? */
+static bool must_hold_back(const struct client *c)
+{
+    const struct pgw_reply_queue *q = &c->server->replies;
+    const struct conf_policy *policy = pool_policy(c->pool);
+
+    if (!pgw_reply_is_owed(q) || pgw_reply_is_unsynced(q) || policy->pool_mode == CONF_SESSION ||
+        q->status != PGW_TX_IDLE)
+        return false;
+    return pool_waited(c->pool, loop_now_ns(c->thread->loop), policy->pipeline_hold_ns);
+}
+
+/* A message begins. */
+static enum admission admit(struct client *c, const struct pgw_piece *p)
+{
+    struct pgw_reply_queue *q = &c->server->replies;
+    const struct pgw_rule *rule = &pgw_frontend_rules[p->type];
+    struct pgw_span body = pgw_piece_body(p);
+
+    if (rule->flags & PGW_TERMINATES) {
+        c->said_terminate = true;
+        return STOP;
+    }
+    if (!(rule->phases & LOGGED_IN)) {
+        broke_protocol(c);
+        return STOP;
+    }
+    if (p->type == PGW_F_DESCRIBE && body.len == 0)
+        return WAIT; /* the first byte of its body says what will be answered */
+    if (must_hold_back(c)) {
+        c->held_back = true;
+        counter_add(&c->shard->counters.n_held_back, 1);
+        return WAIT;
+    }
+
+    enum pgw_reply_kind kind = pgw_reply_kind_of(p->type, body.len > 0 ? body.ptr[0] : 0);
+
+    switch (pgw_reply_sent(q, kind, PGW_REPLY_FORWARD, 0)) {
+    case PGW_REPLY_NOTED:
+    case PGW_REPLY_SKIPPED:
+        return ADMIT;
+    case PGW_REPLY_FULL:
+        return FULL;
+    case PGW_REPLY_LOST:
+        break;
+    }
+    link_abandon(c, false);
+    counter_add(&c->shard->counters.n_servers_lost, 1);
+    client_refuse(c, PGW_STATE_PROTOCOL_VIOLATION,
+                  "messages behind a COPY that failed cannot be told from those in it");
+    return STOP;
+}
+
+static void send_server(struct client *c, const uint8_t *from, const uint8_t *to)
+{
+    if (to > from)
+        stream_send(&c->server->stream, span_of(from, (size_t)(to - from)));
+}
+
+/* The first bytes of a header that earlier buffers ended with: they lie in the walker, which the
+ * next buffer may overwrite in this same turn. */
+static bool send_header_start(struct client *c, struct pgw_span held)
+{
+    uint8_t *copy = loop_scratch(c->thread->loop, held.len);
+
+    if (copy == NULL) {
+        out_of_memory(c);
+        return false;
+    }
+    memcpy(copy, held.ptr, held.len);
+    send_server(c, copy, copy + held.len);
+    return true;
+}
+
+static struct span forward(struct client *c, struct span data)
+{
+    struct pgw_span in = span_out(data);
+    const uint8_t *run = in.ptr; /* where what is not yet sent begins */
+
+    for (;;) {
+        const struct pgw_walker before = c->from_client;
+        const uint8_t *at = in.ptr;
+        struct pgw_piece piece;
+        enum pgw_answer answer = pgw_walk(&c->from_client, pgw_frontend_rules, &in, &piece);
+
+        if (answer != PGW_READY) {
+            send_server(c, run, at);
+            return answer == PGW_PARTIAL ? nothing : broke_protocol(c);
+        }
+        if (!piece.starts)
+            continue;
+
+        enum admission admission = admit(c, &piece);
+
+        if (admission != ADMIT) {
+            c->from_client = before;
+            if (gone(c))
+                return nothing;
+            send_server(c, run, at);
+            if (admission == FULL) /* so that there will be room: see pgwire/reply.h */
+                stream_send(&c->server->stream, span_of(flush, sizeof(flush)));
+            return admission == STOP ? nothing : span_skip(data, (size_t)(at - data.ptr));
+        }
+        if (piece.held.len > 0 && !send_header_start(c, piece.held))
+            return nothing;
+    }
+}
+
+/* ---- without one ---- */
+
+/* Answers the first message of a client whose waiting was cancelled, as PostgreSQL would: a batch
+ * is skipped up to its Sync. */
+static void answer_cancelled(struct client *c, uint8_t letter)
+{
+    struct pgw_report report = {"ERROR", PGW_STATE_QUERY_CANCELED,
+                                "canceling statement due to user request", NULL, NULL};
+    uint8_t *buf = loop_scratch(c->thread->loop, 256);
+
+    c->cancelled = false;
+    if (buf == NULL) {
+        out_of_memory(c);
+        return;
+    }
+
+    struct pgw_writer w = pgw_writer_of(buf, 256);
+
+    pgw_build_error(&w, &report);
+    c->skipping = (pgw_frontend_rules[letter].flags & PGW_BATCHED) != 0;
+    if (!c->skipping)
+        pgw_build_ready_for_query(&w, PGW_TX_IDLE);
+    stream_send(&c->stream, span_in(pgw_writer_span(&w)));
+}
+
+/* A message begins: can it be dealt with, or dropped, without a server? */
+static bool answer_alone(struct client *c, uint8_t letter)
+{
+    const struct pgw_rule *rule = &pgw_frontend_rules[letter];
+
+    if (rule->flags & PGW_TERMINATES) {
+        client_close(c, "client closed the connection");
+        return true;
+    }
+    if (!(rule->phases & LOGGED_IN)) {
+        broke_protocol(c);
+        return true;
+    }
+    if (rule->flags & PGW_ENDS_BATCH) {
+        c->skipping = c->cancelled = false;
+        stream_send(&c->stream, span_of(ready_for_query, sizeof(ready_for_query)));
+        return true;
+    }
+    if (!(rule->flags & PGW_ANSWERED))
+        return true; /* Flush, or late ends of a COPY that failed: PostgreSQL drops them too */
+    if (c->cancelled)
+        answer_cancelled(c, letter);
+    else if (!c->skipping)
+        return false;
+    return true;
+}
+
+static void acquire(struct client *c)
+{
+    uint64_t timeout_ns = pool_policy(c->pool)->query_wait_timeout_ns;
+
+    loop_timer_clear(c->thread->loop, &c->timer);
+    pool_acquire(c->pool, c->thread, &c->waiter);
+    if (c->phase != CLIENT_IDLE)
+        return; /* served at once */
+    client_move(c, CLIENT_WAITING);
+    if (timeout_ns > 0)
+        loop_timer_set(c->thread->loop, &c->timer, timeout_ns);
+}
+
+static struct span take_idle(struct client *c, struct span data)
+{
+    struct pgw_span in = span_out(data);
+
+    while (c->phase == CLIENT_IDLE) {
+        const struct pgw_walker before = c->from_client;
+        const uint8_t *at = in.ptr;
+        struct pgw_piece piece;
+        enum pgw_answer answer = pgw_walk(&c->from_client, pgw_frontend_rules, &in, &piece);
+
+        if (answer != PGW_READY)
+            return answer == PGW_PARTIAL ? nothing : broke_protocol(c);
+        if (piece.starts && !answer_alone(c, piece.type)) {
+            c->from_client = before;
+            acquire(c);
+            return span_skip(data, (size_t)(at - data.ptr));
+        }
+    }
+    return nothing; /* it is closing */
+}
+
+/* ---- holding ---- */
+
+/* Deals with bytes as far as possible; returns what has to wait. */
+static struct span take(struct client *c, struct span data)
+{
+    while (data.len > 0) {
+        if (c->phase == CLIENT_IDLE)
+            data = take_idle(c, data);
+        else if (c->phase == CLIENT_ACTIVE)
+            return forward(c, data);
+        else
+            return gone(c) ? nothing : data;
+    }
+    return data;
+}
+
+static void hold(struct client *c, struct span data)
+{
+    if (!held_append(c, data)) {
+        out_of_memory(c);
+        return;
+    }
+    if (c->held.len > HELD_MAX && !c->unread) {
+        c->unread = true;
+        stream_stop(&c->stream);
+    }
+}
+
+static bool may_go_on(const struct client *c)
+{
+    return c->phase == CLIENT_IDLE || (c->phase == CLIENT_ACTIVE && !c->said_terminate &&
+                                       !(c->held_back && pgw_reply_is_owed(&c->server->replies)) &&
+                                       pgw_reply_room(&c->server->replies) >= SERVER_REPLIES / 2);
+}
+
+/* Goes on with what is held. */
+static void pump(struct client *c)
+{
+    while (c->held.len > 0 && may_go_on(c)) {
+        struct span data;
+
+        if (!held_peek(c, &data)) {
+            out_of_memory(c);
+            return;
+        }
+
+        c->held_back = false;
+
+        struct span rest = take(c, data);
+
+        if (gone(c))
+            return;
+        held_consume(c, data.len - rest.len);
+        if (rest.len > 0)
+            break;
+    }
+    link_read_client(c);
+}
+
+void relay_received(struct client *c, struct span data)
+{
+    if (c->said_terminate)
+        return; /* nothing behind a Terminate counts */
+    if (c->held.len > 0 || c->phase == CLIENT_COLD) {
+        hold(c, data);
+        if (c->phase == CLIENT_COLD || gone(c))
+            return;
+        pump(c);
+    } else {
+        struct span rest = take(c, data);
+
+        if (rest.len > 0 && !gone(c))
+            hold(c, rest);
+    }
+    if (c->phase == CLIENT_ACTIVE)
+        relay_settle(c);
+}
+
+/* ---- waiting ---- */
+
+static void served(struct waiter *w, struct thread *self, struct server *s)
+{
+    struct client *c = CONTAINER_OF(w, struct client, waiter);
+    bool waited = c->phase == CLIENT_WAITING;
+
+    link_make(c, s);
+    if (!waited)
+        return; /* called by acquire(), which goes on with the bytes in its hand */
+
+    struct session_counters *n = &c->shard->counters;
+
+    loop_timer_clear(self->loop, &c->timer);
+    counter_add(&n->n_waits, 1);
+    counter_add(&n->wait_us, (loop_now_ns(self->loop) - w->since_ns) / NS_PER_US);
+    pump(c);
+    relay_settle(c);
+}
+
+static void failed(struct waiter *w, struct thread *self, const struct pool_failure *why)
+{
+    struct client *c = CONTAINER_OF(w, struct client, waiter);
+
+    (void)self;
+    client_refuse(c, why->sqlstate, "%s", why->message);
+}
+
+static void timed_out(struct wheel_timer *t)
+{
+    struct client *c = CONTAINER_OF(t, struct client, timer);
+    const struct conf_policy *policy = pool_policy(c->pool);
+
+    if (c->phase == CLIENT_WAITING) {
+        counter_add(&c->shard->counters.n_wait_timeouts, 1);
+        client_refuse(c, PGW_STATE_TOO_MANY_CONNECTIONS,
+                      "query_wait_timeout: no server became free for the query in %.3f s",
+                      (double)policy->query_wait_timeout_ns / NS_PER_S);
+    } else if (c->phase == CLIENT_IDLE) {
+        client_refuse(c, PGW_STATE_IDLE_SESSION_TIMEOUT,
+                      "client_idle_timeout: nothing was asked for %.3f s",
+                      (double)policy->client_idle_timeout_ns / NS_PER_S);
+    } else if (c->phase == CLIENT_ACTIVE && stream_unsent(&c->stream) < c->unsent_seen) {
+        c->unsent_seen = stream_unsent(&c->stream);
+        loop_timer_set(c->thread->loop, &c->timer, policy->client_write_timeout_ns);
+    } else {
+        client_close(c, "client_write_timeout: it takes no data");
+    }
+}
+
+/* ---- what comes next ---- */
+
+static void rest_idle(struct client *c)
+{
+    uint64_t timeout_ns = pool_policy(c->pool)->client_idle_timeout_ns;
+
+    if (timeout_ns > 0)
+        loop_timer_set(c->thread->loop, &c->timer, timeout_ns);
+}
+
+static bool ends_now(struct client *c)
+{
+    struct server *s = c->server;
+
+    if (s->replies.is_over && answer_is_whole(s)) {
+        counter_add(&c->shard->counters.n_servers_lost, 1);
+        link_abandon(c, false);
+        client_close_sent(c, "server ended the session");
+    } else if (c->refused_block) {
+        client_refuse(c, PGW_STATE_FEATURE_NOT_SUPPORTED,
+                      "transaction blocks are not allowed in statement mode");
+    } else if (c->said_terminate &&
+               (!pgw_reply_is_owed(&s->replies) || pgw_reply_is_unsynced(&s->replies))) {
+        client_close_sent(c, "client closed the connection");
+    } else if (c->leaving && link_is_at_rest(c)) {
+        client_refuse(c, PGW_STATE_ADMIN_SHUTDOWN, "weir is shutting down");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void relay_settle(struct client *c)
+{
+    if (c->phase == CLIENT_LOST) {
+        lost_settle(c);
+        return;
+    }
+    ASSERT(c->phase == CLIENT_ACTIVE);
+    if (ends_now(c))
+        return;
+    if (link_is_at_rest(c) && pool_policy(c->pool)->pool_mode != CONF_SESSION) {
+        if (!link_is_free(c))
+            return;
+        link_give_back(c);
+        client_move(c, CLIENT_IDLE);
+        rest_idle(c);
+        pump(c);
+        if (c->phase != CLIENT_ACTIVE)
+            return;
+    } else if (c->held.len > 0 && may_go_on(c)) {
+        pump(c);
+        if (c->phase != CLIENT_ACTIVE || ends_now(c))
+            return;
+    }
+    link_arm(c);
+}
+
+/* ---- events ---- */
+
+void relay_begin(struct client *c, struct span early)
+{
+    c->waiter.served = served;
+    c->waiter.failed = failed;
+    c->timer.fire = timed_out;
+    loop_timer_clear(c->thread->loop, &c->timer);
+    c->from_client = (struct pgw_walker){0};
+    client_move(c, CLIENT_IDLE);
+    rest_idle(c);
+    if (early.len > 0)
+        hold(c, early);
+    if (c->held.len > 0 && !gone(c)) {
+        pump(c);
+        if (c->phase == CLIENT_ACTIVE)
+            relay_settle(c);
+    }
+}
+
+/* Like PostgreSQL, weir carries out what came before a Terminate. Without one the client was cut
+ * off, and what it asked for is given up: policy client_lost. */
+void relay_ended(struct client *c, int error)
+{
+    c->ended = true;
+    if (error == 0 && (c->said_terminate || held_says_terminate(c)))
+        return;
+    client_close(c, error == 0 ? "client closed the connection without a Terminate"
+                               : "connection to the client was lost");
+}
+
+void relay_drained(struct client *c)
+{
+    link_drained(c);
+}
+
+void relay_server_ended(struct client *c, int error)
+{
+    bool whole = answer_is_whole(c->server);
+    bool asked = pgw_reply_is_owed(&c->server->replies);
+
+    (void)error;
+    if (c->phase == CLIENT_LOST) {
+        link_abandon(c, false);
+        client_settle(c);
+        return;
+    }
+    counter_add(&c->shard->counters.n_servers_lost, 1);
+    log_warning(&c->log, "server ended while it was in use", "server=%s", c->server->log.ids);
+    link_abandon(c, false);
+    if (!whole)
+        client_close_sent(c, "server ended in the middle of an answer");
+    else if (asked)
+        client_refuse(c, PGW_STATE_CONNECTION_FAILURE,
+                      "server closed the connection before answering");
+    else
+        client_refuse(c, PGW_STATE_CONNECTION_FAILURE, "server closed the connection");
+}
+
+void relay_server_broke(struct client *c, uint8_t letter)
+{
+    log_error(&c->log, "server broke the protocol", "server=%s type=%u", c->server->log.ids,
+              letter);
+    counter_add(&c->shard->counters.n_servers_lost, 1);
+    link_abandon(c, false);
+    if (c->phase == CLIENT_LOST)
+        client_settle(c);
+    else
+        client_close_sent(c, "server broke the protocol");
+}
+
+void relay_stop(struct client *c)
+{
+    c->leaving = true;
+    if (c->phase == CLIENT_ACTIVE)
+        relay_settle(c);
+    else
+        client_refuse(c, PGW_STATE_ADMIN_SHUTDOWN, "weir is shutting down");
+}
+
+void relay_cancel(struct client *c)
+{
+    if (c->phase == CLIENT_ACTIVE) {
+        if (pgw_reply_is_owed(&c->server->replies))
+            pool_cancel(c->thread, c->server);
+    } else if (c->phase == CLIENT_WAITING) {
+        pool_leave(c->pool, c->thread, &c->waiter);
+        loop_timer_clear(c->thread->loop, &c->timer);
+        c->cancelled = true;
+        client_move(c, CLIENT_IDLE);
+        rest_idle(c);
+        pump(c);
+        if (c->phase == CLIENT_ACTIVE)
+            relay_settle(c);
+    }
+}
