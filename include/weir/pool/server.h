@@ -22,11 +22,13 @@
 #include "pgwire/walker.h"
 #include "weir/base/list.h"
 #include "weir/base/log.h"
+#include "weir/net/addr.h"
 #include "weir/net/stream.h"
 #include "weir/pool/thread.h"
 
-struct pool;
+struct cancel;
 struct login;
+struct pool;
 
 /* Moves are checked by server_move(); see the table in src/pool/server.c. */
 enum server_phase {
@@ -77,6 +79,7 @@ struct server {
     int32_t backend_pid; /* from BackendKeyData; 0: the server sent none */
     uint32_t key_len;
     uint8_t key[PGW_CANCEL_KEY_MAX];
+    struct addr addr; /* where it is connected */
 
     struct stream stream;
     struct letter letter;
@@ -87,6 +90,7 @@ struct server {
     struct thread *thread; /* the reactor whose it is */
     void *client;          /* NULL: it is parked, or being closed */
     uint32_t n_cancels;    /* cancel requests for it that PostgreSQL may still act on */
+    struct cancel *cancel; /* the one that is under way; src/pool/cancel.c */
     void (*cancelled)(struct server *s, struct thread *self); /* one less */
     struct pgw_walker from_server;
     struct pgw_reply_queue replies;
