@@ -14,6 +14,8 @@
 #include "weir/base/wheel.h"
 #include "weir/pool/pools.h"
 
+#include "cancels.h"
+
 /* Slots of servers in the process. Only address space: what was never in use takes no memory. */
 #define POOLS_SERVERS_MAX (1U << 16)
 
@@ -36,9 +38,13 @@ struct pools {
     unsigned n_servers;        /* of all pools: slots that are not free */
     struct list listed;        /* pools that want more than their limits give, the longest first */
     struct wheel_timer second; /* armed while a pool is listed */
+    struct cancels cancels;
     bool stopping;
     void (*stopped)(void *ctx);
     void *stopped_ctx;
 };
+
+/* Control: answers pools_stop() once the last server and the last cancel request are gone. */
+void pools_look_stopped(struct pools *ps);
 
 #endif
