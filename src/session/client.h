@@ -34,6 +34,7 @@
 #include "weir/session/service.h"
 #include "weir/session/session.h"
 
+struct guest_input;
 struct login;
 
 enum client_phase {
@@ -76,7 +77,7 @@ struct client {
     uint64_t id;            /* the c… of the logs */
     struct log_context log; /* "c17" */
     struct list_link link;  /* on its shard's list */
-    struct letter letter;   /* from the accepting reactor, or with a helper's answer */
+    struct letter letter;   /* to its reactor at the start, later with a helper's answer */
     uint64_t connected_ns;
     struct wheel_timer timer; /* login, wait or idle timeout, cancel wait: by phase */
     struct login *login;      /* while CLIENT_STARTUP, CLIENT_LOGIN and CLIENT_COLD, else NULL */
@@ -86,8 +87,10 @@ struct client {
     struct waiter waiter;
     struct pgw_walker from_client;
     struct held held;
-    struct guest guest; /* CLIENT_GUEST */
+    struct guest guest;              /* CLIENT_GUEST */
+    struct guest_input *guest_input; /* from then on until the slot is free, else NULL */
 
+    bool counted;           /* in all->n_logged_in */
     bool said_terminate;    /* what came before it still runs */
     bool ended;             /* the peer has sent FIN, or its socket is broken */
     bool held_back;         /* pipelining without a gap while others wait: stopped at a Sync */
@@ -106,7 +109,7 @@ struct client {
 /* What one reactor has of the session layer: thread->session. The list and everything but the
  * counters is its own. */
 struct shard {
-    struct sessions *all;
+    _Alignas(CACHE_LINE) struct sessions *all;
     struct thread *thread;
     _Atomic uint32_t
         n_clients; /* on their way here included; any thread counts up, the reactor down */
@@ -120,6 +123,10 @@ struct shard {
 };
 
 /* ---- client.c ---- */
+
+/* Any thread: a slot for an accepted descriptor. c->letter is to be posted to shard's thread, where
+ * the client begins. NULL: no slot or memory, and fd is still the caller's. */
+struct client *client_new(struct sessions *ss, struct shard *shard, int fd);
 
 /* The only writer of phase: asserts the move. */
 void client_move(struct client *c, enum client_phase next);
@@ -140,15 +147,19 @@ void client_refuse(struct client *c, const char *sqlstate, const char *message, 
 void client_close(struct client *c, const char *why);
 void client_close_sent(struct client *c, const char *why);
 
-/* The server is unlinked (c->server is NULL) or the stream has closed: frees the slot when both
- * hold. */
+/* The server is unlinked (c->server is NULL), the stream has closed or a helper has given the login
+ * back: frees the slot when all three hold. */
 void client_settle(struct client *c);
+
+/* Bytes of the client, for whoever its phase says. */
+void client_received(struct client *c, struct span data);
 
 /* ---- startup.c, login.c: what client.c calls ---- */
 
 /* A new client: phase CLIENT_STARTUP, the stream receives, client_login_timeout runs. */
 void startup_begin(struct client *c);
-void startup_received(struct client *c, struct span data);
+
+/* Bytes in CLIENT_STARTUP and CLIENT_LOGIN. */
 void login_received(struct client *c, struct span data);
 
 /* The client goes while it logs in: frees c->login, now or when a helper gives it back. */
@@ -156,9 +167,16 @@ void login_abandon(struct client *c);
 
 /* ---- guest.c ---- */
 
-void guest_begin(struct client *c, struct span user);
+/* c->login tells who and where; the greeting is sent up to BackendKeyData. */
+void guest_begin(struct client *c);
 void guest_received(struct client *c, struct span data);
+
+/* Its stream has closed: the service hears of it. */
 void guest_end(struct client *c);
+
+/* For SHOW. */
+const char *guest_user(const struct client *c);
+const char *guest_database(const struct client *c);
 
 /* ---- cancel.c ---- */
 
@@ -172,7 +190,8 @@ void cancel_request(struct sessions *ss, struct thread *self, uint32_t pid, stru
 /* ---- relay.c ---- */
 
 /* Logged in and greeted, ReadyForQuery sent: CLIENT_IDLE from here on. early: bytes that came
- * behind the login; copied. */
+ * behind the login; copied. What came in CLIENT_COLD was given to relay_received(), which held it.
+ */
 void relay_begin(struct client *c, struct span early);
 void relay_received(struct client *c, struct span data);
 void relay_ended(struct client *c, int error); /* the client's stream */

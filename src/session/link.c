@@ -53,8 +53,9 @@ static void make_room(struct shard *h, const struct client *but)
     client_close(c, "too slow: memory for slow readers is used up");
 }
 
-static void stuck_off(struct client *c)
+void link_unstick(struct client *c)
 {
+    c->draining = false;
     if (!list_linked(&c->stuck))
         return;
     list_remove(&c->stuck);
@@ -78,8 +79,7 @@ static void stuck_on(struct client *c, size_t limit)
 
 void link_drained(struct client *c)
 {
-    c->draining = false;
-    stuck_off(c);
+    link_unstick(c);
     if (c->server != NULL)
         link_arm(c);
 }
@@ -179,8 +179,7 @@ static struct server *part(struct client *c)
 
     c->server = NULL;
     s->client = NULL;
-    c->draining = false;
-    stuck_off(c);
+    link_unstick(c);
     return s;
 }
 

@@ -36,6 +36,10 @@ void link_give_back(struct client *c);
  * otherwise. */
 void link_abandon(struct client *c, bool terminate);
 
+/* The client does not have too much unsent, or that does not matter any more: its server may be
+ * read. */
+void link_unstick(struct client *c);
+
 /* The client has taken what it had too much of. */
 void link_drained(struct client *c);
 

@@ -33,7 +33,6 @@ static bool gone(const struct client *c)
 
 static struct span broke_protocol(struct client *c)
 {
-    counter_add(&c->shard->counters.n_violations, 1);
     client_refuse(c, PGW_STATE_PROTOCOL_VIOLATION,
                   "invalid message type %u or length: the connection cannot go on",
                   c->from_client.type);

@@ -9,8 +9,11 @@
 #include "weir/base/slab.h"
 #include "weir/session/session.h"
 
+struct shard;
+
 struct sessions {
     struct sessions_config config;
+    struct shard *shards; /* one for each reactor */
     struct slab *clients; /* struct client; the shared bytes are its `word` */
     struct slab *held;    /* small pieces of held bytes */
     uint8_t mock_key[SHA256_LEN];

@@ -1,0 +1,62 @@
+/*
+ * What a client needs from its coming until it is greeted, for startup.c and login.c: a buffer for
+ * its packets, its names, the dialogue. It is memory of its own, so that clients who are in do not
+ * carry it.
+ *
+ * Runs on: the client's reactor; `auth` while a helper works is the helper's.
+ */
+#ifndef WEIR_SESSION_LOGIN_H
+#define WEIR_SESSION_LOGIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pgwire/proto.h"
+#include "weir/auth/client_auth.h"
+#include "weir/base/jobs.h"
+#include "weir/base/span.h"
+#include "weir/base/wheel.h"
+#include "weir/conf/conf.h"
+
+struct client;
+struct service;
+
+/* The longest startup packet there is. A password message must fit too: PostgreSQL takes longer
+ * ones, but those of strangers are better small. */
+#define LOGIN_INPUT_MAX (PGW_LENGTH_LEN + PGW_STARTUP_BODY_MAX)
+
+struct login {
+    int fd; /* accepted; the stream's once the client begins */
+    struct client *client;
+    struct service *service; /* that the database leads to; NULL: a pool's */
+    char user[CONF_NAME_MAX + 1];
+    char database[CONF_NAME_MAX + 1];
+    bool asked_ssl, asked_gssenc;
+    bool authenticating; /* auth is set up */
+    bool working;        /* a helper has it */
+    struct job job;
+    struct client_auth auth;
+    size_t n_input;
+    uint8_t input[LOGIN_INPUT_MAX]; /* received and not yet used */
+};
+
+/* Any thread. NULL: no memory. */
+struct login *login_new(struct client *c, int fd);
+void login_free(struct login *l);
+
+/* The first n bytes of the input are dealt with. */
+void login_consume(struct login *l, size_t n);
+
+/* One step each: true if input was used and there may be more to do with what is left; false if
+ * there is nothing to do before more comes, or the client has left this phase. */
+NODISCARD bool startup_step(struct client *c);
+NODISCARD bool login_step(struct client *c);
+
+/* CLIENT_LOGIN: the startup packet is accepted, names and service are set. */
+void login_begin(struct client *c);
+
+/* For the timer of a client that logs in. */
+void login_timed_out(struct wheel_timer *t);
+
+#endif
