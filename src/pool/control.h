@@ -59,22 +59,36 @@ void control_opened(struct thread *control, struct server *s, struct span greeti
 void control_open_failed(struct thread *control, struct server *s, const struct pool_failure *why,
                          bool permanent);
 
-/* Closes an idle or discarded server in control's hand: Terminate where allowed, FIN, then its slot
- * is free. why goes to the log. */
-void control_close(struct thread *control, struct server *s, const char *why);
+/* An idle server in control's hand goes to whoever waits, to make room for a pool that starves, or
+ * to a shelf; one that is too old is closed. */
+void control_release(struct thread *control, struct server *s);
+
+/* Takes an empty slot back; then looks at those who may wait for it. */
+void control_slot_free(struct server *s);
 
 /* open() of a pool's `ask`, and what comes to control of a server's letter. */
 void control_asked(struct letter *l, struct thread *self);
 void control_server_arrived(struct thread *control, struct server *s);
+
+/* Servers that are not about to be gone, opening ones included. */
+unsigned control_n_staying(const struct pool *p);
+
+/* --- closing.c */
+
+/* Closes an idle or discarded server in control's hand: Terminate where allowed, FIN, then its slot
+ * is free. why goes to the log. */
+void control_close(struct thread *control, struct server *s, const char *why);
+
+/* --- sweep.c */
+
+/* Arms the timer for the time when the next server of p is due. Called when one was opened. */
+void sweep_plan(struct pool *p);
 
 /* The server that has been idle longest, at least min_idle_ns, taken off its shelf; NULL: none. */
 NODISCARD struct server *control_take_idle(struct pool *p, uint64_t now_ns, uint64_t min_idle_ns);
 
 /* Every server opened before now goes: the shelved ones at once, the others when they come back. */
 void control_renew(struct thread *control, struct pool *p, const char *why);
-
-/* Servers that are not about to be gone, opening ones included. */
-unsigned control_n_staying(const struct pool *p);
 
 /* --- limits.c */
 
@@ -88,13 +102,16 @@ void limits_count(struct pool *p, int taken, int closing);
 void limits_want(struct thread *control, struct pool *p);
 
 /* p wants nothing any more. True if it was listed: look once more. */
-NODISCARD bool limits_unlist(struct pool *p);
+bool limits_unlist(struct pool *p);
 
 /* A slot of p was freed: looks at those who are listed under its limits. */
 void limits_freed(struct pool *p);
 
 /* Does a pool starve for which a server of p would make room? */
 NODISCARD bool limits_starving_beside(const struct pool *p);
+
+/* fire() of pools->second: pools that have servers and want more get what is unused elsewhere. */
+void limits_tick(struct wheel_timer *t);
 
 /* --- login.c */
 

@@ -18,23 +18,20 @@ struct pool {
     /* Set when the pool is made, then read-only. */
     struct pools *pools;
     struct crew *crew;
-    struct conf_pool
-        conf; /* host, port, dbname, user, password, policy; strings live as the pool */
-    const char *database, *user;  /* as clients name them */
-    unsigned index;               /* for pools_at() */
-    struct pool *next;            /* of those with the same bucket */
+    char database[CONF_NAME_MAX + 1]; /* as clients name them */
+    char user[CONF_NAME_MAX + 1];
+    struct conf_pool conf;        /* where its servers are, as whom; strings live as the pool */
+    struct pool *next;            /* of those in the same bucket */
     struct pool_control *control; /* what it points to is control's alone */
 
     /* Read by everybody, written seldom and by control alone. */
     _Alignas(CACHE_LINE) atomic_uint generation; /* older servers go when they are given back */
-    atomic_uint size;                            /* pool_size in force */
     atomic_uint n_servers;                       /* slots taken, closing ones included */
-    atomic_uint n_opening, n_closing;            /* of them; others read for SHOW alone: relaxed */
-    atomic_bool
-        listed; /* control knows that this pool wants more than it can get: no need to ask */
-    atomic_bool refusing; /* waiters are turned away with `cause` until the next attempt */
-    _Atomic(const struct pool_failure *)
-        cause; /* of the last failed login; NULL once one went well */
+    atomic_uint n_opening, n_closing;            /* of these; relaxed: others read it for SHOW */
+    atomic_bool listed;   /* control knows that it wants more than it can get: no need to ask */
+    atomic_bool refusing; /* who waits is turned away with `cause`, until the next attempt */
+    /* Of the last login; NULL once one went well. */
+    _Atomic(const struct pool_failure *) cause;
     _Atomic(const struct greeting *) greeting; /* NULL: cold */
     /* number -> server, in blocks made before the first server with such a number is opened */
     _Atomic(struct server **) blocks[POOL_BLOCKS];
@@ -70,8 +67,26 @@ static inline struct server *pool_server(const struct pool *p, unsigned number)
     return block[number % POOL_BLOCK_SERVERS];
 }
 
+/* --- part.c */
+
 /* Any thread: makes the part of a reactor unless it exists. 0 or -ENOMEM. */
-NODISCARD int pool_part_make(struct pool *p, unsigned reactor);
+NODISCARD int part_make(struct pool *p, unsigned reactor);
+
+/* On its reactor, which has joined. */
+struct pool_part *part_own(const struct pool *p, const struct thread *self);
+
+/* Any thread: posts the part's letter `look` or `failed`, unless it is under way. */
+void part_tell_look(struct pool_part *part, struct thread *to);
+void part_tell_failed(struct pool_part *part, struct thread *to);
+
+/* --- pool.c */
+
+/* Any thread: has control look for demand. */
+void pool_ask_control(struct pool *p);
+
+/* The owner's second look: serves waiters to whom nothing is promised, else has control look for
+ * more. Whoever published a waiter, or dropped a server that was promised, ends here. */
+void pool_look(struct pool_part *part, struct thread *self);
 
 /* Any thread with an idle server in its hand: promises it to the reactor that waits longest, self
  * apart, and posts it there. False: nobody is unclaimed. */
@@ -84,8 +99,8 @@ NODISCARD bool pool_has_unclaimed(const struct pool *p);
  * shelf is that of `home`. Others found on the way go to control. NULL: there is none. */
 NODISCARD struct server *pool_take(struct pool *p, unsigned home, uint64_t now_ns);
 
-/* Is this server of an older generation than p, or past its time? Who holds s may ask. */
-NODISCARD bool pool_is_stale(const struct pool *p, const struct server *s, uint64_t now_ns);
+/* Is s of an older generation than its pool, or past its time? Who holds s may ask. */
+NODISCARD bool pool_is_stale(const struct server *s, uint64_t now_ns);
 
 /* open() of every server's letter. */
 void pool_server_letter(struct letter *l, struct thread *self);

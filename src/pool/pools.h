@@ -26,8 +26,8 @@ struct pools {
     struct hash_key hash_key;
     uint32_t n_buckets; /* a power of two */
     uint32_t max_pools;
-    _Atomic(struct pool *) *buckets;  /* chained through pool->next; written under mutex */
-    _Atomic(struct pool *) *by_index; /* in the order of making; written under mutex */
+    _Atomic(struct pool *) *buckets; /* chained through pool->next; written under mutex */
+    struct pool **by_index;          /* in the order of making; those below n_pools never change */
 
     pthread_mutex_t mutex; /* covers the making of pools; no lock is taken under it */
     atomic_uint n_pools;   /* written under mutex */

@@ -50,23 +50,23 @@ struct waiter {
 
 /* What one reactor has of a pool; made at its first use of the pool. */
 struct pool_part {
-    struct pool *pool;
-    struct shelf shelf;   /* any thread */
-    struct demand demand; /* any thread claims, the owner publishes */
-    /* Arrival of the first waiter in µs, 0 = none: a hint for fairness; relaxed, the owner writes.
+    struct shelf shelf;                        /* any thread */
+    _Alignas(CACHE_LINE) struct demand demand; /* any thread claims, the owner publishes */
+    /* Arrival of the first waiter in us, 0 = none: a hint for fairness; relaxed, the owner writes.
      */
     _Alignas(CACHE_LINE) _Atomic uint64_t oldest_us;
+    /* Letters of control, or of the owner to itself; a flag is set by who posts and cleared by who
+     * reads. */
+    struct letter look, failed;
+    atomic_bool look_posted, failed_posted;
 
     /* the owner's alone: */
     _Alignas(CACHE_LINE) struct list waiters;
     struct list awaiting; /* clients of a cold pool that wait for its greeting */
+    struct pool *pool;
     unsigned n_waiters;
     unsigned in_a_row; /* local waiters served in a row while others waited elsewhere */
     uint64_t others_oldest_us, others_read_ns;
-
-    /* letters of control to this part; a flag is set by who posts and cleared by who reads */
-    struct letter look, failed;
-    atomic_bool look_posted, failed_posted;
 };
 
 struct pool;
@@ -78,7 +78,8 @@ struct pool;
 NODISCARD int pool_join(struct pool *p, struct thread *self);
 
 /* A server for the client that w is embedded in: w->served is called, perhaps before this returns,
- * or w->failed, always later. The server is alive as far as the three steps of liveness see. */
+ * or w->failed, always later. The server is alive as far as a look at its socket tells; one that
+ * was in use less than a millisecond ago is not looked at. */
 void pool_acquire(struct pool *p, struct thread *self, struct waiter *w);
 
 /* w leaves its FIFO without a server: client gone, timed out or cancelled. */
@@ -110,6 +111,10 @@ void pool_await_greeting(struct pool *p, struct thread *self, struct waiter *w);
 /* Has somebody waited for a server of this pool for at least this long, on any reactor? A hint that
  * costs one load where nobody waits. */
 bool pool_waited(const struct pool *p, uint64_t now_ns, uint64_t at_least_ns);
+
+/* Why the last login at this pool's server failed, until one succeeds: what to tell who waited in
+ * vain. NULL: it did not fail. */
+const struct pool_failure *pool_last_failure(const struct pool *p);
 
 /* As the client named it; NUL-terminated; for as long as the pool. */
 const char *pool_database(const struct pool *p);

@@ -41,12 +41,8 @@ void pools_free(struct pools *ps);
 NODISCARD enum pools_result pools_find(struct pools *ps, struct span database, struct span user,
                                        struct pool **out);
 
-/* Control's thread, first turn: starts what is timed (sweeps for server_idle_timeout and
- * server_lifetime, min_pool_size). */
-void pools_start(struct pools *ps, struct thread *control);
-
-/* Control: opens no more servers, closes those it has and each that comes back; done() when the
- * last one is gone. Once. */
+/* Control: opens no more servers, ends logins under way, closes the servers it has and each that
+ * comes back; done() when the last one is gone, perhaps at once. Once. */
 void pools_stop(struct pools *ps, void (*done)(void *ctx), void *ctx);
 
 /* Any thread: pools by number, from 0 on; NULL past the end. */

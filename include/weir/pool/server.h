@@ -84,7 +84,8 @@ struct server {
     struct stream stream;
     struct letter letter;
     enum server_errand errand;
-    bool terminate; /* pool_discard(): the stream is at a message boundary */
+    bool terminate;  /* a closing one may be told so: its stream is at a message boundary */
+    const char *why; /* it is to be closed: a literal, for the log */
 
     /* the session layer's while the server is active */
     struct thread *thread; /* the reactor whose it is */
