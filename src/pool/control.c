@@ -82,7 +82,6 @@ static void server_init(struct server *s, struct pool *p, unsigned number)
     memset((char *)s + begin, 0, offsetof(struct server, ring) - begin);
     atomic_store_explicit(&s->idle_since_ns, 0, memory_order_relaxed); /* for SHOW */
     atomic_store_explicit(&s->client_id, 0, memory_order_relaxed);
-    atomic_store_explicit(&s->owner, control_of(p)->number, memory_order_release); /* cancels */
     s->pool = p;
     s->number = (uint16_t)number;
     s->born = atomic_load_explicit(&p->generation, memory_order_seq_cst);
@@ -133,8 +132,7 @@ void control_slot_free(struct server *s)
     slab_give(ps->servers, s);
     control_look(p);
     limits_freed(p);
-    if (ps->stopping && ps->n_servers == 0)
-        ps->stopped(ps->stopped_ctx);
+    pools_look_stopped(ps);
 }
 
 /* ---- opening ---- */

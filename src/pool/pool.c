@@ -13,6 +13,7 @@
 
 #include "weir/base/clock.h"
 
+#include "cancels.h"
 #include "control.h"
 #include "fifo.h"
 #include "internal.h"
@@ -29,12 +30,8 @@
 
 static void send_to_control(struct server *s, enum server_errand errand)
 {
-    struct thread *control = crew_control(s->pool->crew);
-
-    /* release: for the cancels; src/pool/cancel.c acquires */
-    atomic_store_explicit(&s->owner, control->number, memory_order_release);
     s->errand = errand;
-    thread_post(control, &s->letter);
+    thread_post(crew_control(s->pool->crew), &s->letter);
 }
 
 static void send_to_close(struct server *s, const char *why)
@@ -96,8 +93,6 @@ struct server *pool_take(struct pool *p, unsigned home, uint64_t now_ns)
 static void hand_over(struct waiter *w, struct thread *self, struct server *s)
 {
     server_move(s, SERVER_ACTIVE);
-    /* release: for the cancels; src/pool/cancel.c acquires */
-    atomic_store_explicit(&s->owner, self->number, memory_order_release);
     w->served(w, self, s);
 }
 
@@ -356,7 +351,7 @@ void pool_release(struct thread *self, struct server *s)
 {
     uint64_t now_ns = loop_now_ns(self->loop);
 
-    ASSERT(stream_detached(&s->stream) && s->n_cancels == 0);
+    ASSERT(stream_detached(&s->stream) && s->n_cancels == 0 && !wheel_armed(&s->timer));
     server_move(s, SERVER_IDLE);
     atomic_store_explicit(&s->idle_since_ns, now_ns, memory_order_relaxed);
     if (pool_is_stale(s, now_ns))
@@ -369,6 +364,8 @@ void pool_discard(struct thread *self, struct server *s, bool terminate)
 {
     (void)self;
     ASSERT(stream_detached(&s->stream) || stream_fd(&s->stream) < 0);
+    ASSERT(!wheel_armed(&s->timer));
+    cancel_forget(s);
     s->terminate = terminate;
     s->why = "given up";
     send_to_control(s, stream_fd(&s->stream) < 0 ? ERRAND_CLOSED : ERRAND_CLOSE);

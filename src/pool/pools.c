@@ -253,11 +253,13 @@ int pools_new(struct pools **out, const struct pools_config *config)
     memset(ps, 0, sizeof(*ps));
     ps->config = *config;
     conf_get(ps->config.conf);
-    users_get(ps->config.users);
+    if (ps->config.users != NULL)
+        users_get(ps->config.users);
     pthread_mutex_init(&ps->mutex, NULL);
     list_init(&ps->limits);
     list_init(&ps->listed);
     ps->second.fire = limits_tick;
+    cancels_init(&ps->cancels);
     error = make_tables(ps);
     if (error != 0) {
         pools_free(ps);
@@ -305,17 +307,27 @@ static void stop_pool(struct pool *p, struct thread *control)
     control_renew(control, p, "stopping");
 }
 
+void pools_look_stopped(struct pools *ps)
+{
+    void (*stopped)(void *ctx) = ps->stopped;
+
+    if (stopped == NULL || ps->n_servers > 0 || !cancels_idle(&ps->cancels))
+        return;
+    ps->stopped = NULL;
+    stopped(ps->stopped_ctx);
+}
+
 void pools_stop(struct pools *ps, void (*done)(void *ctx), void *ctx)
 {
     struct thread *control = crew_control(ps->config.crew);
     struct pool *p;
 
     ps->stopping = true;
-    ps->stopped = done;
-    ps->stopped_ctx = ctx;
     loop_timer_clear(control->loop, &ps->second);
+    cancels_stop(ps);
     for (unsigned i = 0; (p = pools_at(ps, i)) != NULL; i++)
         stop_pool(p, control);
-    if (ps->n_servers == 0)
-        done(ctx);
+    ps->stopped = done; /* from here on, so that it is answered once */
+    ps->stopped_ctx = ctx;
+    pools_look_stopped(ps);
 }

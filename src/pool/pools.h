@@ -40,7 +40,7 @@ struct pools {
     struct wheel_timer second; /* armed while a pool is listed */
     struct cancels cancels;
     bool stopping;
-    void (*stopped)(void *ctx);
+    void (*stopped)(void *ctx); /* NULL: nobody waits for it, or it has been called */
     void *stopped_ctx;
 };
 

@@ -66,8 +66,6 @@ struct server {
     _Atomic uint8_t phase;          /* enum server_phase */
     _Atomic uint64_t idle_since_ns; /* when it was last given back */
     _Atomic uint64_t client_id;     /* of the client that is linked, or was last */
-    _Atomic uint32_t owner;         /* number of the thread whose it is while active or closing; for
-                                       cancels: acquire/release, see src/pool/cancel.c */
 
     /* set when it is opened */
     struct pool *pool;
