@@ -4,7 +4,8 @@
  * milliseconds is asked for as work, which the caller has done on a helper.
  *
  * Nobody learns who exists: for an unknown user, or one whose secret cannot serve the method, the
- * dialogue goes all the way with a made-up verifier (scram_mock) and then refuses.
+ * dialogue goes all the way with a made-up verifier (scram_mock) and then refuses. Under password
+ * and scram every refusal takes the time of one derivation, also where none would be needed.
  *
  *   method    plain secret    md5… secret      SCRAM-SHA-256$… secret
  *   trust     in              in               in
@@ -12,12 +13,15 @@
  *   md5       md5             md5              SCRAM instead, as PostgreSQL does
  *   scram     SCRAM           refused (mock)   SCRAM
  *
+ * Under trust, too, only users of the auth file come in. An empty password never does.
+ *
  * Thread: one at a time. client_auth_fini() wipes.
  */
 #ifndef WEIR_AUTH_CLIENT_AUTH_H
 #define WEIR_AUTH_CLIENT_AUTH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "pgwire/writer.h"
@@ -53,12 +57,16 @@ struct client_auth {
     char user[CONF_NAME_MAX];
     uint8_t phase;
     uint8_t md5_salt[4];
-    uint8_t derived[SHA256_LEN];
-    bool derived_ok;
-    struct span password; /* while a helper works on it: in `text` */
-    char text[SCRAM_MESSAGE_MAX];
+    bool mock;                    /* the verifier is made up: refused in the end */
+    bool keys_known;              /* the verifier has its keys; else a helper derives them */
+    bool derived_ok;              /* a helper has set `derived` and the client's key of `pair` */
+    uint8_t verdict;              /* enum client_auth_result, held back until the work is done */
+    char text[SCRAM_MESSAGE_MAX]; /* a password or a proof, for the time of the work */
+    size_t text_len;
+    struct span password; /* what the helper derives from: in `text`, or the secret's */
     struct key_pair pair;
-    struct scram_verifier verifier;
+    struct scram_verifier verifier; /* what the client is held against */
+    struct scram_verifier derived;
     struct scram_server scram;
 };
 
@@ -67,7 +75,7 @@ NODISCARD enum client_auth_result client_auth_start(struct client_auth *a,
                                                     const struct client_auth_config *config,
                                                     struct pgw_writer *out);
 
-/* The body of a 'p' message. */
+/* The body of a 'p' message, once for each ASK. body need not outlive the call. */
 NODISCARD enum client_auth_result client_auth_message(struct client_auth *a, struct span body,
                                                       struct pgw_writer *out);
 

@@ -3,8 +3,8 @@
  * plain one by a helper. With them weir logs in at a server that stores the same verifier, without
  * ever knowing the password (RFC 5802, section 9: whoever has ClientKey can).
  *
- * Bounded: the oldest go first. Any thread; a mutex inside, nothing here is on the path of a query.
- * Keys are wiped when they go.
+ * Bounded: those that were not asked for longest go first. Any thread; a mutex inside, nothing here
+ * is on the path of a query. Keys are wiped when they go.
  */
 #ifndef WEIR_AUTH_KEYS_H
 #define WEIR_AUTH_KEYS_H
@@ -24,7 +24,7 @@ struct key_pair {
     uint8_t server_key[SHA256_LEN];
 };
 
-/* 0 or -ENOMEM. max_keys >= 1. */
+/* 0, -ENOMEM, or -ENOSYS where the kernel has no random bytes. max_keys >= 1. */
 NODISCARD int keys_new(struct keys **out, unsigned max_keys);
 void keys_free(struct keys *ks); /* NULL is fine */
 

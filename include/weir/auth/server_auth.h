@@ -40,7 +40,7 @@ struct server_auth {
     struct server_auth_config config;
     char user[CONF_NAME_MAX];
     uint8_t phase;
-    bool used_learned; /* the keys came from a client */
+    bool keys_found; /* the keys of `pair` were known; else a helper derives them */
     bool derived_ok;
     struct key_pair pair;
     struct scram_client scram;
