@@ -285,3 +285,12 @@ uint32_t slab_max_objects(const struct slab *s)
 {
     return s->free_objects.n;
 }
+
+struct slab_counts slab_count(const struct slab *s)
+{
+    return (struct slab_counts){
+        .object_size = s->object_size,
+        .n_taken = slab_n_taken(s),
+        .max_objects = slab_max_objects(s),
+    };
+}

@@ -71,6 +71,11 @@ struct pool *pools_at(struct pools *ps, unsigned index)
     return index < n_pools(ps) ? ps->by_index[index] : NULL;
 }
 
+void pools_count_memory(const struct pools *ps, struct slab_counts *servers)
+{
+    *servers = slab_count(ps->servers);
+}
+
 /* ---- making ---- */
 
 /* Under the mutex. NULL: no memory. */

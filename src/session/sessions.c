@@ -182,6 +182,15 @@ unsigned sessions_n_clients(const struct thread *reactor)
     return n_clients(shard_of(reactor));
 }
 
+void sessions_count_memory(const struct thread *reactor, struct slab_counts *clients,
+                           struct slab_counts *held)
+{
+    const struct sessions *ss = shard_of(reactor)->all;
+
+    *clients = slab_count(ss->clients);
+    *held = slab_count(ss->held);
+}
+
 static const char *user_of(const struct client *c)
 {
     if (c->pool != NULL)
@@ -207,6 +216,7 @@ static void tell(const struct client *c, struct session_info *out)
         .user = user_of(c),
         .database = database_of(c),
         .phase = client_phase_name(c->phase),
+        .pool = c->pool,
         .connected_ns = c->connected_ns,
         .unsent = stream_unsent(&c->stream),
     };

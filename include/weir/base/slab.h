@@ -66,4 +66,12 @@ NODISCARD void *slab_at(const struct slab *s, uint32_t index);
 uint32_t slab_n_taken(const struct slab *s);
 uint32_t slab_max_objects(const struct slab *s);
 
+/* The same for people: how large objects are, how many are taken, how many there can be. */
+struct slab_counts {
+    size_t object_size;
+    uint32_t n_taken;
+    uint32_t max_objects;
+};
+struct slab_counts slab_count(const struct slab *s);
+
 #endif

@@ -14,6 +14,7 @@ struct conf;
 struct jobs;
 struct keys;
 struct pools;
+struct slab_counts;
 struct users;
 
 enum pools_result {
@@ -47,6 +48,9 @@ void pools_stop(struct pools *ps, void (*done)(void *ctx), void *ctx);
 
 /* Any thread: pools by number, from 0 on; NULL past the end. */
 struct pool *pools_at(struct pools *ps, unsigned index);
+
+/* For SHOW MEM: slots of servers; any thread. */
+void pools_count_memory(const struct pools *ps, struct slab_counts *servers);
 
 /* Control, for SHOW: every server of the pool that is not free, in the order of opening. Fields
  * beyond the atomic ones and those set when it was opened are not to be read. */

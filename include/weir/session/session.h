@@ -19,6 +19,7 @@
 struct arena;
 struct service;
 struct sessions;
+struct slab_counts;
 
 struct sessions_config {
     struct conf *conf; /* references of their own to these */
@@ -71,11 +72,16 @@ const struct session_counters *sessions_counters(const struct thread *reactor);
 /* Clients of a reactor right now, logins under way included; any thread. */
 unsigned sessions_n_clients(const struct thread *reactor);
 
+/* For SHOW MEM: slots of clients and small pieces of held bytes, of all reactors; any thread. */
+void sessions_count_memory(const struct thread *reactor, struct slab_counts *clients,
+                           struct slab_counts *held);
+
 /* What SHOW CLIENTS tells of one; strings live until the visit returns. */
 struct session_info {
     uint64_t id;
     const char *user, *database; /* "" before the startup packet */
     const char *phase;           /* "login", "idle", "waiting", "active", ... */
+    const struct pool *pool;     /* NULL before the login, and for guests of a service */
     uint64_t server_id;          /* 0: none linked */
     int32_t server_pid;
     uint64_t connected_ns;

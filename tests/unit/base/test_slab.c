@@ -64,6 +64,7 @@ Test(slab, all_objects_then_null)
         struct slab *s = make(size, 0, cases[i].max_objects);
 
         cr_assert_eq(slab_max_objects(s), cases[i].max_objects);
+        cr_expect_eq(slab_count(s).object_size, cases[i].object_size);
         for (uint32_t n = 0; n < cases[i].max_objects; n++) {
             objects[n] = slab_take(s);
             cr_assert_not_null(objects[n]);
