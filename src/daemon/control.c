@@ -1,49 +1,46 @@
 /*
- * Control's loop and what it starts.
+ * Control's loop: signals, reload, the order of a stop.
  *
  * A reload happens in two steps. First a child checks the file (checker.h); only then is it loaded
  * here and put in the place of the old snapshot. Whatever fails on the way, the old one stays. A
  * HUP that comes during a check asks for another one after it, because the file may have changed
- * after the child read it.
+ * after the child read it. What a reload changes is the log; all other parts keep the configuration
+ * of the start.
  *
- * A stop is a phase: reactors are told, and the loop ends when the last of them has said that it
- * is done. A second signal does not wait for them.
+ * A stop goes down the layers: no new clients, then the clients end with their transactions, then
+ * the servers are closed, then the loops end. shutdown_timeout or a second signal ends the process
+ * wherever it stands.
  */
 #include "control.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "checker.h"
-#include "cpus.h"
 #include "disposition.h"
-#include "plan.h"
-#include "reactor.h"
+#include "parts.h"
 #include "weir/base/log.h"
 #include "weir/conf/show.h"
 #include "weir/io/signals.h"
-
-/* Control has few sockets: logins and cancels later, none now. */
-#define CONTROL_N_BUFFERS 64
+#include "weir/pool/pools.h"
 
 struct control {
-    struct conf *conf;
-    struct conf *started; /* what the keys that need a restart were taken from */
+    struct conf *conf; /* as of the last reload */
     struct logging *logging;
-    struct arena *arena;
-    struct loop *loop;
+    struct parts parts;
+    struct loop *loop; /* one of the parts; NULL: not made */
     struct signals signals;
     struct checker checker;
     bool check_again; /* HUP came while the checker was busy */
     bool stopping;
-    int status;
-    const char *what;    /* while starting: what is being made, for the error */
-    unsigned n_reactors; /* started */
-    unsigned n_running;  /* of those, the ones that have not ended */
-    struct reactor reactors[CPUS_MAX];
+    struct wheel_timer limit;   /* shutdown_timeout */
+    struct round round;         /* of a stop, twice */
+    struct letter clients_gone; /* from the last reactor that has none */
+    _Atomic unsigned n_serving; /* reactors that still have clients; any thread */
 };
 
 /* ---- reload ---- */
@@ -54,7 +51,7 @@ static void log_restart_keys(const struct control *c)
     char key[CONF_SHOW_KEY_SIZE];
     size_t i = 0;
 
-    while (conf_restart_key(c->started, c->conf, &i, key))
+    while (conf_restart_key(c->parts.conf, c->conf, &i, key))
         log_warning(NULL, "changed key needs a restart", "key=%s", key);
 }
 
@@ -101,7 +98,8 @@ static void swap_conf(struct control *c)
     conf_put(c->conf);
     c->conf = new;
     apply_conf(c);
-    log_info(NULL, "reloaded", "config=%s", new->path);
+    log_info(NULL, "reloaded; pools, databases and users keep the configuration of the start",
+             "config=%s", new->path);
 }
 
 static void on_checked(struct checker *checker, bool ok, const char *text)
@@ -127,14 +125,97 @@ static void reload(struct control *c)
 
 /* ---- stop ---- */
 
+/* 3. Nothing is open any more. */
+static void on_pools_stopped(void *ctx)
+{
+    struct control *c = ctx;
+
+    loop_timer_clear(c->loop, &c->limit);
+    parts_end(&c->parts);
+    loop_stop(c->loop);
+}
+
+static void pass(struct round *r, struct thread *self)
+{
+    (void)r;
+    (void)self;
+}
+
+static void on_rounds_home(struct round *r, struct thread *self)
+{
+    struct control *c = CONTAINER_OF(r, struct control, round);
+
+    (void)self;
+    pools_stop(c->parts.pools, on_pools_stopped, c);
+}
+
+/* 2. No client is left, but what the console gathered for one may still be on its way round. A
+ * round of our own goes behind all that began earlier: when it is back they are home. */
+static void on_clients_gone(struct letter *l, struct thread *self)
+{
+    struct control *c = CONTAINER_OF(l, struct control, clients_gone);
+
+    c->round = (struct round){.visit = pass, .done = on_rounds_home};
+    round_start(&c->round, self);
+}
+
+/* On a reactor, whose last client is gone. Acquire and release: pairs with itself, so that control
+ * sees what every reactor did. */
+static void on_sessions_stopped(void *ctx)
+{
+    struct control *c = ctx;
+
+    if (atomic_fetch_sub_explicit(&c->n_serving, 1, memory_order_acq_rel) == 1)
+        thread_post(crew_control(&c->parts.crew), &c->clients_gone);
+}
+
+/* Each reactor in turn, the one that accepts first: then no client comes to one that has stopped.
+ */
+static void stop_sessions(struct round *r, struct thread *self)
+{
+    struct control *c = CONTAINER_OF(r, struct control, round);
+
+    if (thread_is_control(self))
+        return;
+    if (self->number == 0)
+        listeners_close(&c->parts.listeners);
+    sessions_stop(self, on_sessions_stopped, c);
+}
+
+static void on_stop_told(struct round *r, struct thread *self)
+{
+    struct control *c = CONTAINER_OF(r, struct control, round);
+
+    (void)self;
+    on_sessions_stopped(c);
+}
+
+/* The kernel closes what is still open. The log's writer is not waited for: it may be what hangs.
+ */
+static void stop_at_once(const char *why)
+{
+    log_detach();
+    log_info(NULL, "stopping at once", "because=%s", why);
+    _exit(EXIT_SUCCESS); /* it was asked for */
+}
+
+static void on_limit(struct wheel_timer *t)
+{
+    (void)t;
+    stop_at_once("shutdown_timeout has passed");
+}
+
+/* 1. The reactors are told. n_serving counts one more than them, for the round: it must be home
+ * before the next one starts. */
 static void stop(struct control *c)
 {
     c->stopping = true;
     checker_fini(&c->checker);
-    for (unsigned i = 0; i < c->n_reactors; i++)
-        reactor_stop(&c->reactors[i]);
-    if (c->n_running == 0)
-        loop_stop(c->loop);
+    if (c->conf->weir.shutdown_timeout_ns > 0)
+        loop_timer_set(c->loop, &c->limit, c->conf->weir.shutdown_timeout_ns);
+    atomic_store_explicit(&c->n_serving, c->parts.crew.n_reactors + 1, memory_order_relaxed);
+    c->round = (struct round){.visit = stop_sessions, .done = on_stop_told};
+    round_start(&c->round, crew_control(&c->parts.crew));
 }
 
 static void on_signal(struct signals *s, int signo)
@@ -146,139 +227,58 @@ static void on_signal(struct signals *s, int signo)
             reload(c);
         return;
     }
-    if (c->stopping) {
-        log_detach(); /* the writer is not waited for either */
-        log_info(NULL, "stopping at once", "signal=%s", sigabbrev_np(signo));
-        _exit(EXIT_SUCCESS);
-    }
+    if (c->stopping)
+        stop_at_once("a second signal has come");
     log_info(NULL, "stopping", "signal=%s", sigabbrev_np(signo));
     stop(c);
 }
 
-/* The only mail that control gets: a reactor has ended. */
-static void on_mail(void *ctx, struct mail *m)
-{
-    struct control *c = ctx;
-    struct reactor *r = CONTAINER_OF(m, struct reactor, ended);
-
-    c->n_running--;
-    if (r->status < 0) {
-        log_error(NULL, "reactor failed", "reactor=%u error=%s", r->config.index,
-                  strerrordesc_np(-r->status));
-        c->status = EXIT_FAILURE;
-    }
-    if (!c->stopping)
-        stop(c);
-    else if (c->n_running == 0)
-        loop_stop(c->loop);
-}
-
 /* ---- start ---- */
 
-static enum loop_engine engine_of(const struct conf *conf)
-{
-    switch (conf->weir.engine) {
-    case CONF_ENGINE_URING:
-        return LOOP_ENGINE_URING;
-    case CONF_ENGINE_EPOLL:
-        return LOOP_ENGINE_EPOLL;
-    case CONF_ENGINE_AUTO:
-        break;
-    }
-    return LOOP_ENGINE_AUTO;
-}
-
-/* Falling back is what "auto" is for, but nobody should find out by its speed alone. */
-static void log_engine(const struct control *c, const struct loop *l, const char *whose)
-{
-    if (c->conf->weir.engine == CONF_ENGINE_AUTO && loop_engine(l) == LOOP_ENGINE_EPOLL)
-        log_warning(NULL, "engine", "thread=%s engine=%s", whose, loop_describe(l));
-    else
-        log_info(NULL, "engine", "thread=%s engine=%s", whose, loop_describe(l));
-}
-
-static int start_reactors(struct control *c)
-{
-    struct cpus cpus;
-    int error;
-
-    c->what = "the affinity mask";
-    error = cpus_read("", &cpus);
-    if (error < 0)
-        return error;
-
-    struct plan plan = plan_reactors(c->conf, &cpus);
-
-    for (uint32_t i = 0; i < plan.n_reactors; i++) {
-        struct reactor_config config = {
-            .index = i,
-            .cpu = plan.pinned ? plan.cpu[i] : REACTOR_UNPINNED,
-            .engine = engine_of(c->conf),
-            .arena = c->arena,
-            .control = c->loop,
-            .log = c->logging->log,
-        };
-
-        c->what = c->reactors[i].name;
-        error = reactor_start(&c->reactors[i], &config);
-        if (error < 0)
-            return error;
-        if (loop_engine(c->reactors[i].loop) != loop_engine(c->loop))
-            log_engine(c, c->reactors[i].loop, c->reactors[i].name);
-        c->n_reactors++;
-        c->n_running++;
-    }
-    log_info(NULL, "reactors started", "n=%u pinned=%s because=%s", plan.n_reactors,
-             plan.pinned ? "yes" : "no", plan.why);
-    return 0;
-}
-
+/* Reactors run only if this returns 0. */
 static int start(struct control *c)
 {
-    struct arena_config arena_config = {
-        .chunk_size = c->conf->weir.arena.chunk_size,
-        .n_chunks = c->conf->weir.arena.chunks_count,
-        .prefault = c->conf->weir.arena.prefault,
-    };
     sigset_t caught = disposition_caught();
-    int error;
+    int error = parts_init(&c->parts, c->conf, c->logging->log);
 
-    c->what = "arena.total_size";
-    error = arena_new(&c->arena, &arena_config);
     if (error < 0)
         return error;
-
-    struct loop_config loop_config = {
-        .engine = engine_of(c->conf),
-        .n_buffers = CONTROL_N_BUFFERS,
-        .arena = c->arena,
-        .on_mail = on_mail,
-        .ctx = c,
-    };
-
-    c->what = "the engine of control";
-    error = loop_new(&c->loop, &loop_config);
-    if (error < 0)
-        return error;
-    log_engine(c, c->loop, "control");
+    c->loop = crew_control(&c->parts.crew)->loop;
     checker_init(&c->checker, c->loop, on_checked);
-    c->signals.raised = on_signal;
-    c->what = "signals";
     error = signals_open(&c->signals, c->loop, &caught);
-    return error < 0 ? error : start_reactors(c);
+    if (error < 0) {
+        log_error(NULL, "cannot start", "what=signals error=%s", strerrordesc_np(-error));
+        return error;
+    }
+    return parts_start(&c->parts);
+}
+
+static void log_ready(const struct control *c)
+{
+    char addresses[LISTENERS_TEXT_SIZE];
+
+    log_info(NULL, "ready", "version=%s pid=%d config=%s listen=%s", WEIR_VERSION, getpid(),
+             c->conf->path, listeners_text(&c->parts.listeners, addresses));
+}
+
+static void run(struct control *c)
+{
+    int error = loop_run(c->loop);
+
+    if (error == 0)
+        return;
+    log_detach();
+    log_error(NULL, "control cannot go on", "error=%s", strerrordesc_np(-error));
+    _exit(EXIT_FAILURE); /* there is no way left to stop the reactors in order */
 }
 
 static void finish(struct control *c)
 {
-    for (unsigned i = 0; i < c->n_reactors; i++)
-        reactor_join(&c->reactors[i]);
     if (c->loop != NULL) {
         checker_fini(&c->checker);
         signals_close(&c->signals);
-        loop_free(c->loop);
     }
-    arena_free(c->arena);
-    conf_put(c->started);
+    parts_fini(&c->parts);
     conf_put(c->conf);
     free(c);
 }
@@ -293,31 +293,21 @@ int control_run(struct conf *conf, struct logging *logging)
         return EXIT_FAILURE;
     }
     c->conf = conf;
-    c->started = conf_get(conf);
     c->logging = logging;
+    c->signals.raised = on_signal;
+    c->clients_gone.open = on_clients_gone;
+    c->limit.fire = on_limit;
     log_conf_warnings(conf);
 
     int error = start(c);
 
-    if (error < 0) {
-        log_error(NULL, "cannot start", "what=%s error=%s", c->what, strerrordesc_np(-error));
-        c->status = EXIT_FAILURE;
-        if (c->loop != NULL)
-            stop(c);
-    } else {
-        log_warning(NULL, "clients are not accepted yet", NULL);
-        log_info(NULL, "ready", "version=%s pid=%d config=%s", WEIR_VERSION, getpid(), conf->path);
+    if (error == 0) {
+        log_ready(c);
+        run(c);
     }
-    if (c->loop != NULL && loop_run(c->loop) < 0) {
-        log_detach();
-        log_error(NULL, "control's loop cannot go on", NULL);
-        _exit(EXIT_FAILURE); /* there is no way left to stop the reactors in order */
-    }
-
-    int status = c->status;
-
     finish(c);
-    if (error == 0)
-        log_info(NULL, "stopped", "status=%d", status);
-    return status;
+    if (error < 0)
+        return EXIT_FAILURE;
+    log_info(NULL, "stopped", NULL);
+    return EXIT_SUCCESS;
 }

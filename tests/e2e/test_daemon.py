@@ -20,7 +20,9 @@ MISSING = "/does-not-exist"
 
 
 def config(keys="", databases=""):
-    return f'weir = {{ engine = "{ENGINE}"; reactors = 2;\n{keys}\n}};\n{databases}\n'
+    """Clients come by a Unix socket: no other process can be in the way."""
+    return (f'weir = {{ engine = "{ENGINE}"; reactors = 2; listen_addr = ""; unix_socket_dir = ".";\n'
+            f"{keys}\n}};\n{databases}\n")
 
 
 def threads(pid):
