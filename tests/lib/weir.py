@@ -10,14 +10,16 @@ from process import Process, temporary_folder, unprivileged, write_file
 
 class Weir:
     """Runs `program` on `config`, the text of a configuration file. `prefix` is put in front of the
-    command, after the change of user: prlimit, for example."""
+    command, after the change of user: prlimit, for example. `files` is {name: text}, what lies
+    beside the configuration."""
 
-    def __init__(self, program, config, options=(), prefix=(), echo=None):
+    def __init__(self, program, config, options=(), prefix=(), echo=None, files=None):
         self.config = config
         self._program = os.path.abspath(program)
         self._options = options
         self._prefix = prefix
         self._echo = echo
+        self._files = files or {}
         self.process = None
 
     def __enter__(self):
@@ -25,6 +27,8 @@ class Weir:
             self.folder = stack.enter_context(temporary_folder())
             # Another user may not be able to reach the build folder.
             self.program = shutil.copy(self._program, self.folder)
+            for name, text in self._files.items():
+                self.write(name, text)
             self.path = self.write("weir.conf", self.config)
             self.process = stack.enter_context(
                 Process(self.command(*self._options, self.path), echo=self._echo))
