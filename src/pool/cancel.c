@@ -168,8 +168,7 @@ static void cancel_closed(struct sock *sock)
     ps->cancels.n_open--;
     answer(c);
     let_next_begin(&ps->cancels);
-    if (cancels_idle(&ps->cancels))
-        pools_look_stopped(ps);
+    pools_look_stopped(ps);
 }
 
 static const struct sock_ops cancel_ops = {

@@ -191,7 +191,7 @@ static enum dialogue_step take_messages(struct dialogue *d)
     if (step == DIALOGUE_READY && rest.len > 0)
         return broken(d, "the server said more than it was asked for");
     if (rest.len == sizeof(d->in))
-        return broken(d, "a message from the server is too long");
+        return broken(d, "too much at once from the server");
     memmove(d->in, rest.ptr, rest.len);
     d->n_in = rest.len;
     return step;
@@ -201,7 +201,7 @@ enum dialogue_step dialogue_received(struct dialogue *d, struct span data)
 {
     pgw_writer_clear(&d->out);
     if (data.len > sizeof(d->in) - d->n_in)
-        return broken(d, "the server said more than it was asked for");
+        return broken(d, "too much at once from the server");
     memcpy(d->in + d->n_in, data.ptr, data.len);
     d->n_in += data.len;
     return take_messages(d);
