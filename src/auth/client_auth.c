@@ -310,7 +310,7 @@ static enum client_auth_result begin(struct client_auth *a, struct pgw_writer *o
     switch (a->config.method) {
     case CONF_AUTH_TRUST:
         a->phase = PHASE_OVER;
-        return a->config.secret != NULL ? CLIENT_AUTH_OK : CLIENT_AUTH_REFUSED;
+        return CLIENT_AUTH_OK;
     case CONF_AUTH_PASSWORD:
         return ask_password(a, out);
     case CONF_AUTH_MD5:

@@ -118,7 +118,7 @@ static const struct schema_row rows[] = {
      .key = "auth_type", AT_WEIR(auth_type),
      .type = SCHEMA_ENUM, .applies = SCHEMA_NEW_CONNECTIONS, .choices = auth_types,
      .default_text = "scram-sha-256",
-     .help = "How clients prove who they are. \"trust\" asks for nothing, \"password\" for the "
+     .help = "How clients prove who they are. \"trust\" asks nobody for anything, \"password\" for the "
              "password in clear; a user whose stored secret is a SCRAM verifier is asked by SCRAM "
              "under \"md5\" too."},
     {.key = "auth_file", AT_WEIR(auth_file),

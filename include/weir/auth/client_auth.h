@@ -13,7 +13,8 @@
  *   md5       md5             md5              SCRAM instead, as PostgreSQL does
  *   scram     SCRAM           refused (mock)   SCRAM
  *
- * Under trust, too, only users of the auth file come in. An empty password never does.
+ * Under trust users that the auth file lacks come in, too: whether they exist is for the server to
+ * say, at its login. An empty password never gets in.
  *
  * Thread: one at a time. client_auth_fini() wipes.
  */
