@@ -71,8 +71,9 @@ static const struct sock_ops closing_ops = {
 static bool has_ended(const struct server *s)
 {
     char byte;
+    ssize_t n = recv(stream_fd(&s->stream), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-    return recv(stream_fd(&s->stream), &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0 && errno != EAGAIN;
+    return n == 0 || (n < 0 && errno != EAGAIN);
 }
 
 static void say_goodbye(struct thread *control, struct server *s)

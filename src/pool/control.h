@@ -38,6 +38,7 @@ struct pool_control {
     struct wheel_timer retry;
     struct wheel_timer sweep; /* armed while a server may outlive its time or its use */
     struct list_link listed;  /* on pools->listed */
+    bool in_line;             /* and when last looked at it starved */
     struct pool_failure *failures[POOL_KEPT_MAX];
     struct greeting *greetings[POOL_KEPT_MAX];
     unsigned n_failures, n_greetings;

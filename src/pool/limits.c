@@ -26,6 +26,21 @@ static bool starves(const struct pool *p)
     return control_n_staying(p) == 0 && (pool_has_unclaimed(p) || mask_read(&p->awaiting) != 0);
 }
 
+/* Lists p. It stands in line from the moment when it is seen to starve, not from when it wanted
+ * more: else a pool that has just given its last server for another one would be before it. */
+static void enlist(struct pool *p)
+{
+    struct pool_control *c = p->control;
+    bool in_line = starves(p);
+
+    if (list_linked(&c->listed) && in_line && !c->in_line)
+        list_remove(&c->listed);
+    c->in_line = in_line;
+    if (!list_linked(&c->listed))
+        list_push_back(&p->pools->listed, &c->listed);
+    atomic_store_explicit(&p->listed, true, memory_order_seq_cst); /* pairs with pool_look() */
+}
+
 static bool is_under(const struct pool *p, const struct limit *limit)
 {
     return p->control->limits[0] == limit || p->control->limits[1] == limit;
@@ -55,7 +70,7 @@ static struct pool *first_in_line(const struct pools *ps, const struct limit *li
     {
         struct pool *p = listed_pool(link);
 
-        if (is_under(p, limit) && starves(p))
+        if (p->control->in_line && is_under(p, limit) && starves(p))
             return p;
     }
     return NULL;
@@ -160,10 +175,7 @@ void limits_want(struct thread *control, struct pool *p)
     struct limit *limit = full_limit(p);
     struct pool *from;
 
-    if (!list_linked(&p->control->listed)) {
-        list_push_back(&ps->listed, &p->control->listed);
-        atomic_store_explicit(&p->listed, true, memory_order_seq_cst); /* pairs with pool_look() */
-    }
+    enlist(p);
     if (!wheel_armed(&ps->second))
         loop_timer_set(control->loop, &ps->second, TICK_NS);
     if (limit == NULL || limit->n_closing > 0 || first_in_line(ps, limit) != p)
@@ -178,11 +190,12 @@ bool limits_unlist(struct pool *p)
     if (!list_linked(&p->control->listed))
         return false;
     list_remove(&p->control->listed);
+    p->control->in_line = false;
     atomic_store_explicit(&p->listed, false, memory_order_seq_cst); /* pairs with pool_look() */
     return true;
 }
 
-/* A look at p takes no other pool off the list. */
+/* A look at p moves no other pool on the list. */
 static void look_at_all_under(struct pools *ps, const struct limit *limit)
 {
     LIST_FOREACH(link, &ps->listed)
