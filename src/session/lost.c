@@ -9,9 +9,9 @@
  * and behind an error the first ROLLBACK is skipped in a transaction                     ROLLBACK
  *   session mode                         DISCARD ALL, before anybody else gets it
  *
- * Answers are dropped; client_lost_drain bounds how much, client_lost_drain_timeout how long from
- * when nothing of the client's own runs any more. After a cancel nothing is sent before PostgreSQL
- * has closed the cancel's connection: it would be what is cancelled.
+ * Answers are dropped; client_lost_drain bounds how much. client_lost_drain_timeout bounds how long
+ * a cancel and what it stops may take, and then how long our own messages. After a cancel nothing
+ * is sent before PostgreSQL has closed the cancel's connection: it would be what is cancelled.
  *
  * Runs on: the client's reactor.
  */
@@ -131,20 +131,14 @@ static enum outcome after(bool sent)
 /* What the client asked for, or a cancel, may still run. */
 static enum outcome finish(struct client *c)
 {
-    const struct conf_policy *policy = pool_policy(c->pool);
     struct pgw_reply_queue *q = &c->server->replies;
 
     if (pgw_reply_is_copying_in(q)) /* also one that begins only now */
         return after(send_copy_fail(c));
     if (c->server->n_cancels > 0)
         return WAIT;
-    if (pgw_reply_is_owed(q) && !pgw_reply_is_unsynced(q)) {
-        bool cancelled = !c->said_terminate && policy->client_lost == CONF_LOST_CANCEL;
-
-        if (cancelled && !wheel_armed(&c->timer))
-            limit_time(c);
+    if (pgw_reply_is_owed(q) && !pgw_reply_is_unsynced(q))
         return WAIT;
-    }
     c->lost_step = ROLLING_BACK;
     limit_time(c);
     return after(pgw_reply_is_at_rest(q) || roll_back(c));
@@ -238,9 +232,11 @@ void lost_begin(struct client *c)
         give_up(c, "half a message was sent to it");
         return;
     }
-    if (!c->said_terminate && policy->client_lost == CONF_LOST_CANCEL && pgw_reply_is_owed(q) &&
-        !pgw_reply_is_copying_in(q))
-        pool_cancel(c->thread, c->server); /* if none can be sent, it runs to its end */
-    link_drained(c);                       /* receives, whatever the client has not taken */
+    if (!c->said_terminate && policy->client_lost == CONF_LOST_CANCEL) {
+        if (pgw_reply_is_owed(q) && !pgw_reply_is_copying_in(q))
+            (void)pool_cancel(c->thread, c->server); /* no key: time will end it */
+        limit_time(c);
+    }
+    link_drained(c); /* receives, whatever the client has not taken */
     lost_settle(c);
 }
