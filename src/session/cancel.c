@@ -57,6 +57,13 @@ void cancel_key_drop(struct client *c)
     atomic_store_explicit(&c->word, 0, memory_order_relaxed);
 }
 
+static void count_unknown(struct thread *self)
+{
+    struct shard *shard = self->session;
+
+    counter_add(&shard->counters.n_cancels_unknown, 1);
+}
+
 static void arrive(struct letter *l, struct thread *self)
 {
     struct cancel *cancel = CONTAINER_OF(l, struct cancel, letter);
@@ -67,6 +74,8 @@ static void arrive(struct letter *l, struct thread *self)
         counter_add(&c->shard->counters.n_cancels, 1);
         if (c->phase != CLIENT_GUEST)
             relay_cancel(c);
+    } else {
+        count_unknown(self);
     }
     free(cancel);
 }
@@ -75,13 +84,13 @@ void cancel_request(struct sessions *ss, struct thread *self, uint32_t pid, stru
 {
     struct client *c = pid == 0 ? NULL : slab_at(ss->clients, pid - 1);
 
-    if (c == NULL || secret.len != SECRET_LEN)
-        return;
+    uint64_t word = c == NULL ? 0 : load_word(c);
 
-    uint64_t word = load_word(c);
-
-    if (!(word & IN_USE) || secret_of(word) != pgw_load_u32(secret.ptr))
+    if (!(word & IN_USE) || secret.len != SECRET_LEN ||
+        secret_of(word) != pgw_load_u32(secret.ptr)) {
+        count_unknown(self);
         return;
+    }
 
     struct cancel *cancel = malloc(sizeof(*cancel));
 

@@ -115,7 +115,7 @@ static void ended(struct sock *s, int error)
     if (is_relayed(c))
         relay_ended(c, error);
     else
-        client_close(c, error == 0 ? "the client closed the connection" : strerrordesc_np(-error));
+        client_close(c, error == 0 ? "client closed the connection" : strerrordesc_np(-error));
 }
 
 static void drained(struct sock *s)

@@ -112,7 +112,7 @@ static bool take_message(struct client *c)
         return false;
     }
     if (frame.type == PGW_F_TERMINATE) {
-        client_close(c, "the client said goodbye");
+        client_close_sent(c, "client closed the connection");
         return false;
     }
     hand_over(c, &frame);

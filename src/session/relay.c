@@ -193,7 +193,7 @@ static bool answer_alone(struct client *c, uint8_t letter)
     const struct pgw_rule *rule = &pgw_frontend_rules[letter];
 
     if (rule->flags & PGW_TERMINATES) {
-        client_close(c, "client closed the connection");
+        client_close_sent(c, "client closed the connection");
         return true;
     }
     if (!(rule->phases & LOGGED_IN)) {

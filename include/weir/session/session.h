@@ -43,9 +43,9 @@ void sessions_free(struct sessions *ss);
  * Where the process has no slot or memory for it, it is closed and counted. Takes fd. */
 void sessions_accept(struct sessions *ss, struct thread *self, int fd);
 
-/* On each reactor, once: no client begins anything new. Those without a transaction are told 57P01
- * and closed now, the others when their transaction has ended. done() when the last client of this
- * reactor is gone, perhaps at once. */
+/* On each reactor, once, after sessions_accept() was called for the last time: no client begins
+ * anything new. Those without a transaction are told 57P01 and closed now, the others when their
+ * transaction has ended. done() when the last client of this reactor is gone, perhaps at once. */
 void sessions_stop(struct thread *self, void (*done)(void *ctx), void *ctx);
 
 /* Counted by each reactor for itself; any thread may read. */
@@ -63,6 +63,7 @@ struct session_counters {
     struct counter n_clients_lost;    /* clients that left with a server in use */
     struct counter n_lost_kept;       /* of their servers, those that were cleaned and kept */
     struct counter n_cancels;         /* cancel requests of clients that named one of ours */
+    struct counter n_cancels_unknown; /* of requests whose key is nobody's */
     struct counter n_stuck;           /* slow readers closed because memory ran out: 53200 */
     struct counter n_held_back;       /* pipelines stopped at a Sync for those who wait */
     struct counter n_internal_errors; /* pairs closed because our own state was wrong */
