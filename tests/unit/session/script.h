@@ -1,0 +1,51 @@
+/*
+ * A pool layer that does as the database's name says, for tests of what comes before the pool:
+ *
+ *   app      its greeting is there
+ *   cold     it is there once script_warm() says so, or the logins fail: script_fail()
+ *   nojoin   no memory for this reactor's part
+ *   full, nomemory, and any other name: the answers of pools_find()
+ *
+ * No server ever comes: who asks for one waits. Threads: `lock` covers the lists; `cold` is
+ * reactor 0's.
+ */
+#ifndef TESTS_UNIT_SESSION_SCRIPT_H
+#define TESTS_UNIT_SESSION_SCRIPT_H
+
+#include <pthread.h>
+
+#include "weir/pool/pools.h"
+
+struct pool {
+    char database[CONF_NAME_MAX + 1];
+    struct conf_policy policy;
+    struct greeting *greeting;
+    bool cold, join_fails;
+    pthread_mutex_t lock;
+    struct list waiting, awaiting;
+    unsigned n_waiting, n_awaiting;
+};
+
+enum { SCRIPT_APP, SCRIPT_COLD, SCRIPT_NOJOIN, SCRIPT_POOLS };
+
+/* What every pool greets with: one ParameterStatus. */
+#define SCRIPT_GREETING "S\0\0\0\x16server_version\00015"
+#define SCRIPT_GREETING_LEN sizeof(SCRIPT_GREETING)
+#define SCRIPT_USER "alice"
+
+struct pools {
+    struct pool items[SCRIPT_POOLS];
+    _Alignas(struct greeting) uint8_t greeting[sizeof(struct greeting) + SCRIPT_GREETING_LEN];
+};
+
+void script_init(struct pools *ps, const struct conf_policy *policy);
+
+/* Clients that wait for a server. */
+unsigned script_n_waiting(struct pool *p);
+unsigned script_n_awaiting(struct pool *p); /* ... for the greeting */
+
+/* On reactor 0. */
+void script_warm(struct pool *p, struct thread *self);
+void script_fail(struct pool *p, struct thread *self, const char *sqlstate, const char *message);
+
+#endif

@@ -1,0 +1,129 @@
+/* Cancel keys: only the right one hits, and only while its client is there. */
+#include <string.h>
+#include <unistd.h>
+
+#include "front.h"
+#include "pgwire/build.h"
+#include "pgwire/endian.h"
+
+#define QUERY "Q\0\0\0\x0dselect 1\0"
+
+static void send_cancel(struct front *f, const uint8_t *key, size_t key_len)
+{
+    uint8_t buf[64];
+    struct pgw_writer w = pgw_writer_of(buf, sizeof(buf));
+    int fd = front_connect(f);
+
+    pgw_build_cancel(&w, pgw_load_u32(key), pgw_span_of(key + 4, key_len - 4));
+    say(fd, buf, w.len);
+    hear_end(fd);
+    close(fd);
+    front_sync(f);
+}
+
+/* What a client that waits for a server is told when it is cancelled. */
+static void hear_cancelled(int fd)
+{
+    struct heard h;
+
+    hear(fd, &h);
+    cr_assert_eq(h.type, PGW_B_ERROR_RESPONSE);
+    cr_assert_not_null(memmem(h.body, h.len, "57014", 5));
+    hear(fd, &h);
+    cr_assert_eq(h.type, PGW_B_READY_FOR_QUERY);
+}
+
+static void await_waiting(struct front *f, int fd)
+{
+    say(fd, QUERY, sizeof(QUERY) - 1);
+    front_sync(f);
+}
+
+FRONT_TEST(cancel, keys)
+{
+    struct front f;
+    uint8_t key[KEY_LEN], wrong[KEY_LEN];
+    uint8_t long_key[KEY_LEN + 1] = {0};
+    int fd;
+
+    front_init(&f, &(struct front_config){.engine = *engine});
+    fd = front_login(&f, "app", key);
+    await_waiting(&f, fd);
+    for (unsigned bit = 0; bit < 8 * KEY_LEN; bit++) {
+        memcpy(wrong, key, KEY_LEN);
+        wrong[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        send_cancel(&f, wrong, KEY_LEN);
+    }
+    memcpy(long_key, key, KEY_LEN);
+    send_cancel(&f, long_key, sizeof(long_key));
+    cr_assert_eq(FRONT_COUNT(&f, n_cancels), 0);
+    cr_assert_eq(FRONT_COUNT(&f, n_cancels_unknown), 8 * KEY_LEN + 1);
+    cr_assert_eq(script_n_waiting(&f.pools.items[SCRIPT_APP]), 1, "a wrong key has hit");
+    send_cancel(&f, key, KEY_LEN);
+    hear_cancelled(fd);
+    cr_assert_eq(FRONT_COUNT(&f, n_cancels), 1);
+    close(fd);
+    front_await_clients(&f, 0);
+    send_cancel(&f, key, KEY_LEN); /* its client has gone */
+    cr_assert_eq(FRONT_COUNT(&f, n_cancels), 1);
+    front_fini(&f);
+}
+
+/* Slots are used again; their keys are not. */
+FRONT_TEST(cancel, keys_differ)
+{
+    enum { N = 20 };
+    uint8_t keys[N][KEY_LEN];
+    struct front f;
+
+    front_init(&f, &(struct front_config){.engine = *engine});
+    for (unsigned i = 0; i < N; i++) {
+        close(front_login(&f, "app", keys[i]));
+        front_await_clients(&f, 0);
+        for (unsigned j = 0; j < i; j++)
+            cr_assert_neq(memcmp(keys[i] + 4, keys[j] + 4, 4), 0);
+    }
+    front_fini(&f);
+}
+
+/* Requests come to any reactor and find their client on its own. */
+FRONT_TEST(cancel, from_other_reactors)
+{
+    enum { N = 6 };
+    struct front f;
+    uint8_t keys[N][KEY_LEN];
+    int fds[N];
+
+    front_init(&f, &(struct front_config){.engine = *engine, .n_reactors = 3});
+    for (unsigned i = 0; i < N; i++) {
+        fds[i] = front_login(&f, "app", keys[i]);
+        await_waiting(&f, fds[i]);
+    }
+    for (unsigned i = 0; i < N; i++)
+        cr_assert_eq(sessions_n_clients(&f.crew.threads[i % 3]), 2);
+    for (unsigned i = 0; i < N; i++) {
+        send_cancel(&f, keys[N - 1 - i], KEY_LEN);
+        hear_cancelled(fds[N - 1 - i]);
+    }
+    for (unsigned i = 0; i < N; i++)
+        close(fds[i]);
+    cr_assert_eq(FRONT_COUNT(&f, n_cancels), N);
+    front_fini(&f);
+}
+
+/* Nothing runs: nothing happens, now or to the next query. */
+FRONT_TEST(cancel, idle)
+{
+    struct front f;
+    uint8_t key[KEY_LEN];
+    int fd;
+
+    front_init(&f, &(struct front_config){.engine = *engine});
+    fd = front_login(&f, "app", key);
+    send_cancel(&f, key, KEY_LEN);
+    cr_assert_eq(FRONT_COUNT(&f, n_cancels), 1);
+    await_waiting(&f, fd);
+    cr_assert_eq(script_n_waiting(&f.pools.items[SCRIPT_APP]), 1);
+    close(fd);
+    front_fini(&f);
+}
