@@ -128,8 +128,7 @@ static enum client_auth_result take_password(struct client_auth *a, struct span 
 
 static enum client_auth_result password_worked(struct client_auth *a)
 {
-    if (!a->derived_ok || a->mock ||
-        !digest_same(a->derived.stored_key, a->verifier.stored_key, SHA256_LEN))
+    if (!a->derived_ok || !digest_same(a->derived.stored_key, a->verifier.stored_key, SHA256_LEN))
         return CLIENT_AUTH_REFUSED;
     memcpy(a->pair.server_key, a->verifier.server_key, SHA256_LEN);
     keys_put(a->config.keys, a->config.user, &a->verifier, &a->pair);
@@ -242,9 +241,9 @@ static enum client_auth_result take_scram_first(struct client_auth *a, struct sp
     struct pgw_sasl_initial_response m;
     struct scram_message answer;
 
-    /* SCRAM begins with the client, so a response without data makes no sense here. */
+    /* A response without data is like one with empty data: SCRAM begins with the client. */
     if (pgw_read_sasl_initial_response(span_out(body), &m) != PGW_READY ||
-        !pgw_span_is(m.mechanism, SCRAM_MECHANISM) || m.data.is_null ||
+        !pgw_span_is(m.mechanism, SCRAM_MECHANISM) ||
         scram_server_first(&a->scram, span_in(m.data.bytes), &answer) != SCRAM_OK)
         return CLIENT_AUTH_MALFORMED;
     say(out, PGW_AUTH_SASL_CONTINUE, &answer);

@@ -16,16 +16,16 @@
 #include "weir/base/map.h"
 #include "weir/conf/conf.h"
 
-/* What keys are found by. Without padding, and zero where unused: it is compared as bytes. */
+/* What keys are found by. Without padding, and zero where unused: it is compared as bytes. Names
+ * have no NUL, so theirs needs no length. */
 struct key_name {
     uint32_t iterations;
     uint32_t salt_len;
-    uint32_t user_len;
     uint8_t salt[SCRAM_SALT_MAX];
     char user[CONF_NAME_MAX + 1];
 };
 
-_Static_assert(sizeof(struct key_name) == 12 + SCRAM_SALT_MAX + CONF_NAME_MAX + 1, "no padding");
+_Static_assert(sizeof(struct key_name) == 8 + SCRAM_SALT_MAX + CONF_NAME_MAX + 1, "no padding");
 
 struct entry {
     struct map_link by_name;
@@ -99,7 +99,7 @@ void keys_free(struct keys *ks)
 
 static struct key_name name_of(struct span user, const struct scram_verifier *v)
 {
-    struct key_name name = {v->iterations, v->salt_len, (uint32_t)user.len, {0}, {0}};
+    struct key_name name = {v->iterations, v->salt_len, {0}, {0}};
 
     ASSERT(user.len <= CONF_NAME_MAX && v->salt_len <= SCRAM_SALT_MAX);
     memcpy(name.salt, v->salt, v->salt_len);

@@ -77,23 +77,27 @@ Test(client_auth, password)
     }
 }
 
+/* A plain one may be as long as a message, one that a helper works on has a limit. */
 Test(client_auth, a_long_password)
 {
     static const size_t lens[] = {SCRAM_MESSAGE_MAX, SCRAM_MESSAGE_MAX + 1, 60000};
 
     for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+        bool fits = lens[i] <= SCRAM_MESSAGE_MAX;
+        size_t derived_len = fits ? lens[i] : SCRAM_MESSAGE_MAX; /* it is not cut to that */
         uint8_t *text = calloc(1, lens[i] + 1);
 
         cr_assert_not_null(text);
         memset(text, 'x', lens[i]);
-        for (enum rig_kind kind = RIG_UNKNOWN; kind < RIG_KINDS; kind++) {
-            cr_assert_eq(start(CONF_AUTH_PASSWORD, kind), CLIENT_AUTH_ASK);
-            cr_assert_eq(hear(span_of(text, lens[i] + 1)), CLIENT_AUTH_REFUSED);
-        }
         rig.secrets[RIG_PLAIN].plain = span_of(text, lens[i]);
-        cr_assert_eq(start(CONF_AUTH_PASSWORD, RIG_PLAIN), CLIENT_AUTH_ASK);
-        cr_assert_eq(hear(span_of(text, lens[i] + 1)), CLIENT_AUTH_OK);
-        rig.secrets[RIG_PLAIN].plain = span_str(RIG_PASSWORD);
+        cr_assert(scram_derive(span_of(text, derived_len), &rig.secrets[RIG_SCRAM].scram, NULL));
+        for (enum rig_kind kind = RIG_UNKNOWN; kind < RIG_KINDS; kind++) {
+            bool in = kind == RIG_PLAIN || (kind == RIG_SCRAM && fits);
+
+            cr_assert_eq(start(CONF_AUTH_PASSWORD, kind), CLIENT_AUTH_ASK);
+            cr_assert_eq(hear(span_of(text, lens[i] + 1)),
+                         in ? CLIENT_AUTH_OK : CLIENT_AUTH_REFUSED, "%u %zu", kind, lens[i]);
+        }
         free(text);
     }
 }
@@ -245,6 +249,17 @@ static void salt_of(struct span first, char text[128])
     snprintf(text, 128, "%.*s", (int)(first.ptr + first.len - comma), (const char *)comma);
 }
 
+Test(client_auth, nonces_differ)
+{
+    char nonce[SCRAM_NONCE_LEN];
+    struct span first = challenge(RIG_SCRAM);
+
+    cr_assert_gt(first.len, strlen("r=abc") + sizeof(nonce));
+    memcpy(nonce, first.ptr + strlen("r=abc"), sizeof(nonce));
+    first = challenge(RIG_SCRAM);
+    cr_assert_neq(memcmp(nonce, first.ptr + strlen("r=abc"), sizeof(nonce)), 0);
+}
+
 Test(client_auth, a_salt_is_stable_as_long_as_the_password_is)
 {
     for (enum rig_kind kind = RIG_UNKNOWN; kind < RIG_KINDS; kind++) {
@@ -323,13 +338,44 @@ Test(client_auth, a_proof_that_is_too_long_or_empty)
     static const uint8_t zeros[SCRAM_MESSAGE_MAX + 1];
 
     for (enum rig_kind kind = RIG_UNKNOWN; kind < RIG_KINDS; kind++) {
+        rig.n_works = 0;
         challenge(kind);
         cr_assert_eq(hear(span_of(zeros, sizeof(zeros))), CLIENT_AUTH_MALFORMED);
+        cr_assert_eq(rig.n_works, 0);
         challenge(kind);
         cr_assert_eq(hear(span_of(zeros, sizeof(zeros) - 1)), CLIENT_AUTH_MALFORMED);
         challenge(kind);
         cr_assert_eq(hear(span_of(zeros, 0)), CLIENT_AUTH_MALFORMED);
     }
+}
+
+/* ---- what is left ---- */
+
+/* The helper had no memory: as if it had done nothing. */
+Test(client_auth, without_a_derivation_nobody_gets_in)
+{
+    static const char right[] = RIG_PASSWORD;
+
+    cr_assert_eq(start(CONF_AUTH_PASSWORD, RIG_SCRAM), CLIENT_AUTH_ASK);
+    memset(auth.derived.stored_key, 0, SHA256_LEN);
+    memset(auth.verifier.stored_key, 0, SHA256_LEN);
+    cr_assert_eq(client_auth_message(&auth, span_of(right, sizeof(right)), rig_room(&out, 1024)),
+                 CLIENT_AUTH_WORK);
+    cr_assert_eq(client_auth_worked(&auth, &out.w), CLIENT_AUTH_REFUSED);
+
+    challenge(RIG_PLAIN);
+    cr_assert_eq(client_auth_message(&auth, span_str("c"), rig_room(&out, 1024)), CLIENT_AUTH_WORK);
+    cr_assert_eq(client_auth_worked(&auth, &out.w), CLIENT_AUTH_REFUSED);
+}
+
+Test(client_auth, nothing_is_left_in_memory)
+{
+    static const struct client_auth zero;
+
+    cr_assert_eq(prove(CONF_AUTH_SCRAM, RIG_PLAIN, RIG_PASSWORD), CLIENT_AUTH_OK);
+    client_auth_fini(&auth);
+    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): padding is wiped too */
+    cr_assert_eq(memcmp(&auth, &zero, sizeof(auth)), 0);
 }
 
 /* ---- nobody learns who exists ---- */

@@ -324,6 +324,42 @@ Test(server_auth, keys_that_a_server_does_not_share_are_not_kept)
     cr_assert_eq(rig.n_works, 3);
 }
 
+Test(server_auth, nonces_differ)
+{
+    uint8_t first[128];
+    struct span body;
+
+    login("x", RIG_NONE);
+    cr_assert_eq(hear(BODY(SASL)), SERVER_AUTH_SEND);
+    body = rig_body(&out, 'p');
+    cr_assert_leq(body.len, sizeof(first));
+    memcpy(first, body.ptr, body.len);
+    login("x", RIG_NONE);
+    cr_assert_eq(hear(BODY(SASL)), SERVER_AUTH_SEND);
+    cr_assert_not(span_equal(rig_body(&out, 'p'), span_of(first, body.len)));
+}
+
+/* The helper had no memory: as if it had done nothing. */
+Test(server_auth, without_a_derivation_there_is_no_proof)
+{
+    begin("x", RIG_NONE);
+    cr_assert_eq(server_auth_message(&auth, BODY(CHALLENGE), rig_room(&out, 2048)),
+                 SERVER_AUTH_WORK);
+    cr_assert_eq(server_auth_worked(&auth, &out.w), SERVER_AUTH_FAILED);
+    cr_assert(says("memory"));
+    cr_assert_eq(out.w.len, 0);
+}
+
+Test(server_auth, nothing_is_left_in_memory)
+{
+    static const struct server_auth zero;
+
+    begin_proof();
+    server_auth_fini(&auth);
+    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): padding is wiped too */
+    cr_assert_eq(memcmp(&auth, &zero, sizeof(auth)), 0);
+}
+
 /* ---- pass-through ---- */
 
 Test(server_auth, a_verifier_without_keys_says_what_is_missing)
