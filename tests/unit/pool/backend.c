@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include <criterion/criterion.h>
-
 #include "pgwire/build.h"
 #include "pgwire/frame.h"
 #include "pgwire/message_frontend.h"
@@ -13,7 +11,12 @@
 
 enum { STARTUP, PASSWORD, FIRST, FINAL, LOGGED_IN };
 
-static const uint8_t salt[4] = {9, 8, 7, 6};
+static const uint8_t md5_salt[4] = {9, 8, 7, 6};
+
+bool backend_logged_in(const struct backend *b)
+{
+    return b->step == LOGGED_IN;
+}
 
 static void say_parameters(struct pgw_writer *out)
 {
@@ -54,9 +57,9 @@ static void begin(struct backend *b, const struct pgw_startup *s, struct pgw_wri
 {
     static const char *const mechanisms[] = {SCRAM_MECHANISM};
 
-    cr_assert_eq(s->kind, PGW_STARTUP_SESSION);
-    cr_assert_eq(s->version, PGW_VERSION_3_0);
-    cr_assert(pgw_span_is(s->user, BACKEND_USER) && pgw_span_is(s->database, BACKEND_DATABASE));
+    ASSERT(s->kind == PGW_STARTUP_SESSION);
+    ASSERT(s->version == PGW_VERSION_3_0);
+    ASSERT(pgw_span_is(s->user, BACKEND_USER) && pgw_span_is(s->database, BACKEND_DATABASE));
     b->step = b->method == BACKEND_SCRAM ? FIRST : PASSWORD;
     switch (b->method) {
     case BACKEND_TRUST:
@@ -66,7 +69,7 @@ static void begin(struct backend *b, const struct pgw_startup *s, struct pgw_wri
         pgw_build_authentication(out, PGW_AUTH_CLEARTEXT_PASSWORD);
         break;
     case BACKEND_MD5:
-        pgw_build_authentication_md5(out, salt);
+        pgw_build_authentication_md5(out, md5_salt);
         break;
     case BACKEND_SCRAM:
         pgw_build_authentication_sasl(out, mechanisms, 1);
@@ -81,7 +84,7 @@ static void check_password(struct backend *b, struct pgw_span body, struct pgw_w
 
     if (b->method == BACKEND_MD5) {
         digest_md5_hex(span_str(b->password), span_str(BACKEND_USER), inner);
-        digest_md5_hex(span_of(inner, sizeof(inner)), span_of(salt, sizeof(salt)), md5 + 3);
+        digest_md5_hex(span_of(inner, sizeof(inner)), span_of(md5_salt, sizeof(md5_salt)), md5 + 3);
         wanted = md5;
     }
     if (pgw_span_equal(body, pgw_span_of(wanted, strlen(wanted) + 1)))
@@ -92,9 +95,10 @@ static void check_password(struct backend *b, struct pgw_span body, struct pgw_w
 
 void backend_verifier(const struct backend *b, struct scram_verifier *out)
 {
-    *out = (struct scram_verifier){
-        .salt = "salty", .salt_len = 5, .iterations = b->iterations == 0 ? 1 : b->iterations};
-    cr_assert(scram_derive(span_str(b->password), out, NULL));
+    *out = (struct scram_verifier){.salt = {'s', b->salt},
+                                   .salt_len = 2,
+                                   .iterations = b->iterations == 0 ? 1 : b->iterations};
+    ASSERT(scram_derive(span_str(b->password), out, NULL));
 }
 
 static void scram_first(struct backend *b, struct pgw_span body, struct pgw_writer *out)
@@ -107,9 +111,9 @@ static void scram_first(struct backend *b, struct pgw_span body, struct pgw_writ
         backend_verifier(b, &v);
     scram_server_init(&b->scram, b->verifier == NULL ? &v : b->verifier, false,
                       span_str("server-nonce"));
-    cr_assert_eq(pgw_read_sasl_initial_response(body, &initial), PGW_READY);
-    cr_assert(pgw_span_is(initial.mechanism, SCRAM_MECHANISM));
-    cr_assert_eq(scram_server_first(&b->scram, span_in(initial.data.bytes), &reply), SCRAM_OK);
+    ASSERT(pgw_read_sasl_initial_response(body, &initial) == PGW_READY);
+    ASSERT(pgw_span_is(initial.mechanism, SCRAM_MECHANISM));
+    ASSERT(scram_server_first(&b->scram, span_in(initial.data.bytes), &reply) == SCRAM_OK);
     pgw_build_authentication_data(out, PGW_AUTH_SASL_CONTINUE, pgw_span_of(reply.text, reply.len));
     b->step = FINAL;
 }
@@ -140,8 +144,8 @@ static bool take_one(struct backend *b, struct pgw_span *in, struct pgw_writer *
     }
     if (pgw_frame_next(pgw_frontend_rules, in, &f) != PGW_READY)
         return false;
-    cr_assert_eq(f.type, PGW_F_PASSWORD);
-    cr_assert_neq(b->step, LOGGED_IN);
+    ASSERT(f.type == PGW_F_PASSWORD);
+    ASSERT(b->step != LOGGED_IN);
     if (b->step == PASSWORD)
         check_password(b, f.body, out);
     else if (b->step == FIRST)
@@ -155,7 +159,7 @@ void backend_take(struct backend *b, struct span in, struct pgw_writer *out)
 {
     struct pgw_span rest;
 
-    cr_assert_leq(in.len, sizeof(b->in) - b->n_in);
+    ASSERT(in.len <= sizeof(b->in) - b->n_in);
     memcpy(b->in + b->n_in, in.ptr, in.len);
     b->n_in += in.len;
     rest = pgw_span_of(b->in, b->n_in);
@@ -163,5 +167,5 @@ void backend_take(struct backend *b, struct span in, struct pgw_writer *out)
         ;
     memmove(b->in, rest.ptr, rest.len);
     b->n_in = rest.len;
-    cr_assert_not(out->full);
+    ASSERT(!out->full);
 }

@@ -1,6 +1,6 @@
 /*
  * A PostgreSQL server's side of a login, as a pure state machine: what a client sends goes in, what
- * the server says comes out. It checks what it is told as a real one would.
+ * the server says comes out. It asserts what it is told, but for passwords.
  */
 #ifndef WEIR_TESTS_UNIT_POOL_BACKEND_H
 #define WEIR_TESTS_UNIT_POOL_BACKEND_H
@@ -25,6 +25,7 @@ struct backend {
     enum backend_method method;
     const char *password;
     uint32_t iterations;                   /* of SCRAM; 0: 1 */
+    uint8_t salt;                          /* likewise: a part of the salt */
     const struct scram_verifier *verifier; /* NULL: derived when it is needed */
     bool silent;                           /* reads, and says nothing */
     const char *refusal; /* SQLSTATE of an error in the place of AuthenticationOk */
@@ -37,6 +38,8 @@ struct backend {
 
 /* Takes bytes in pieces of any size; the answers are added to out. */
 void backend_take(struct backend *b, struct span in, struct pgw_writer *out);
+
+bool backend_logged_in(const struct backend *b);
 
 /* Derives what a server stores of the password. */
 void backend_verifier(const struct backend *b, struct scram_verifier *out);
