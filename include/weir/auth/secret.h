@@ -48,7 +48,11 @@ void secret_parse(struct span text, struct secret *out);
 NODISCARD bool scram_parse_iterations(struct span digits, uint32_t *out);
 
 /* Derives stored_key and server_key for salt and iterations already set in *v, and the client's
- * key unless client_key is NULL. Milliseconds: on a helper. False: no memory. */
+ * key unless client_key is NULL. Milliseconds: on a helper. False: no memory.
+ *
+ * The password is taken as it stands. PostgreSQL and libpq normalise it first (RFC 4013), which
+ * leaves ASCII and composed letters alone: a password with decomposed or compatibility characters
+ * has to be stored in its normal form (NFKC). */
 NODISCARD bool scram_derive(struct span password, struct scram_verifier *v,
                             uint8_t client_key[SHA256_LEN]);
 

@@ -249,6 +249,23 @@ static void salt_of(struct span first, char text[128])
     snprintf(text, 128, "%.*s", (int)(first.ptr + first.len - comma), (const char *)comma);
 }
 
+Test(client_auth, the_longest_challenge_fits)
+{
+    struct scram_verifier *v = &rig.secrets[RIG_SCRAM].scram;
+    char first[SCRAM_MESSAGE_MAX / 2 + 1] = "n,,n=,r=";
+    uint8_t room[sizeof(first) + 64];
+    struct pgw_writer w = pgw_writer_of(room, sizeof(room));
+    struct pgw_span data = pgw_span_of(first, sizeof(first) - 1);
+
+    memset(first + strlen(first), 'x', sizeof(first) - 1 - strlen(first));
+    v->salt_len = SCRAM_SALT_MAX;
+    v->iterations = SCRAM_ITERATIONS_MAX;
+    pgw_build_sasl_initial_response(&w, pgw_span_str(SCRAM_MECHANISM), &data);
+    cr_assert_eq(start(CONF_AUTH_SCRAM, RIG_SCRAM), CLIENT_AUTH_ASK);
+    cr_assert_eq(hear(span_of(room + PGW_HEADER_LEN, w.len - PGW_HEADER_LEN)), CLIENT_AUTH_ASK);
+    cr_assert_gt(rig_body(&out, 'R').len, data.len);
+}
+
 Test(client_auth, nonces_differ)
 {
     char nonce[SCRAM_NONCE_LEN];
