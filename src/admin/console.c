@@ -88,7 +88,6 @@ static void answer_end(struct visitor *v, const struct pgw_writer *w)
 {
     ASSERT(!w->full);
     guest_send(v->guest, span_of(w->buf, w->len));
-    guest_ready(v->guest);
 }
 
 static void answer_ready(struct visitor *v)
@@ -148,7 +147,6 @@ static void free_block(struct letter *l, struct thread *self)
 
 static void answer_rows(struct visitor *v, struct rows *rows)
 {
-    struct thread *self = v->guest->thread;
     size_t len;
 
     rows_end(rows, "SHOW");
@@ -165,8 +163,7 @@ static void answer_rows(struct visitor *v, struct rows *rows)
 
     block->letter.open = free_block;
     guest_send(v->guest, span_of(block->bytes, len));
-    thread_post(self, &block->letter);
-    guest_ready(v->guest);
+    thread_post(v->guest->thread, &block->letter);
 }
 
 /* On the thread that asked. */
@@ -174,11 +171,9 @@ static void finish_show(struct visitor *v)
 {
     struct showing *s = &v->showing;
 
-    if (v->guest != NULL) {
-        if (v->show->finish != NULL)
-            v->show->finish(s);
-        answer_rows(v, &s->rows);
-    }
+    if (v->show->finish != NULL)
+        v->show->finish(s);
+    answer_rows(v, &s->rows);
     showing_fini(s);
 }
 
@@ -196,9 +191,13 @@ static void on_home(struct round *r, struct thread *self)
 
     (void)self;
     v->asking = false;
-    finish_show(v);
-    if (v->guest == NULL)
+    if (v->guest == NULL) {
+        showing_fini(&v->showing);
         free(v);
+        return;
+    }
+    finish_show(v);
+    guest_ready(v->guest); /* last: the next command may begin within */
 }
 
 static void begin_show(struct visitor *v, const struct console *c, const struct show *show)
@@ -248,23 +247,12 @@ static void refuse(struct visitor *v, uint8_t letter)
                  "the console speaks the simple query protocol only", NULL);
 }
 
-static void on_message(struct service *s, struct guest *g, uint8_t letter, struct span body)
+static void look_at(struct visitor *v, const struct console *c, uint8_t letter, struct span body)
 {
-    struct visitor *v = g->state;
-
-    if (letter == PGW_F_SYNC) {
-        v->skipping = false;
-        answer_ready(v);
-        return;
-    }
-    if (v->skipping) {
-        guest_ready(g);
-        return;
-    }
     switch (letter) {
     case PGW_F_QUERY:
-        run_query(v, console_of(s), body);
-        return;
+        run_query(v, c, body);
+        break;
     case PGW_F_PARSE:
     case PGW_F_BIND:
     case PGW_F_DESCRIBE:
@@ -272,10 +260,24 @@ static void on_message(struct service *s, struct guest *g, uint8_t letter, struc
     case PGW_F_CLOSE:
     case PGW_F_FUNCTION_CALL:
         refuse(v, letter);
-        return;
+        break;
     default: /* Flush; what is left of a COPY that there never was */
-        guest_ready(g);
+        break;
     }
+}
+
+static void on_message(struct service *s, struct guest *g, uint8_t letter, struct span body)
+{
+    struct visitor *v = g->state;
+
+    if (letter == PGW_F_SYNC) {
+        v->skipping = false;
+        answer_ready(v);
+    } else if (!v->skipping) {
+        look_at(v, console_of(s), letter, body);
+    }
+    if (!v->asking)
+        guest_ready(g);
 }
 
 /* ---- coming and going ---- */
