@@ -1,7 +1,4 @@
-"""The daemon as a process: start, signals, reload, the command line.
-
-WEIR names the program, WEIR_SANITIZER what it was built with.
-"""
+"""The daemon as a process: signals, reload, the command line."""
 
 import glob
 import os
@@ -10,102 +7,11 @@ import signal
 import subprocess
 import unittest
 
+from daemon import children, config, read, started, threads
 from process import unprivileged, wait_until
-from weir import Weir
+from relay import PROGRAM
 
-PROGRAM = os.environ["WEIR"]
-SANITIZER = os.environ.get("WEIR_SANITIZER", "none")
-ENGINE = "epoll" if SANITIZER == "thread" else "auto"  # TSan does not see what the kernel does
 MISSING = "/does-not-exist"
-
-
-def config(keys="", databases=""):
-    """Clients come by a Unix socket: no other process can be in the way."""
-    return (f'weir = {{ engine = "{ENGINE}"; reactors = 2; listen_addr = ""; unix_socket_dir = ".";\n'
-            f"{keys}\n}};\n{databases}\n")
-
-
-def threads(pid):
-    """{name: list of CPUs} of the threads of a process."""
-    found = {}
-    for folder in glob.glob(f"/proc/{pid}/task/*"):
-        with open(f"{folder}/comm", encoding="utf-8") as file:
-            name = file.read().strip()
-        found[name] = os.sched_getaffinity(int(os.path.basename(folder)))
-    return found
-
-
-def children(pid):
-    found = []
-    for path in glob.glob(f"/proc/{pid}/task/*/children"):
-        with open(path, encoding="utf-8") as file:
-            found += file.read().split()
-    return found
-
-
-def started(text=None, **options):
-    return Weir(PROGRAM, config() if text is None else text, **options)
-
-
-def read(path):
-    with open(path, encoding="utf-8") as file:
-        return file.read()
-
-
-class StartTest(unittest.TestCase):
-    def test_threads_and_user(self):
-        with started() as weir:
-            weir.wait_until_ready()
-            names = threads(weir.process.pid)
-            self.assertLessEqual({"weir", "reactor-0", "reactor-1"}, names.keys())
-            self.assertNotIn("reactor-2", names)
-            self.assertNotEqual(os.stat(f"/proc/{weir.process.pid}").st_uid, 0)
-
-    def test_pinned_reactors_stay_on_their_cpus(self):
-        cpus = sorted(os.sched_getaffinity(0))
-        with started(config('pin_reactors = "on";')) as weir:
-            weir.wait_until_ready()
-            found = threads(weir.process.pid)
-        self.assertEqual(found["reactor-0"], {cpus[0]})
-        self.assertEqual(found["reactor-1"], {cpus[1 % len(cpus)]})
-        self.assertEqual(found["weir"], set(cpus))
-
-    def test_reactors_beside_a_local_server_are_not_pinned(self):
-        with started(config(databases='databases = ( { name = "*"; host = "127.0.0.1"; } );')) as weir:
-            weir.wait_until_ready()
-            self.assertEqual(threads(weir.process.pid)["reactor-0"], os.sched_getaffinity(0))
-            self.assertIn("a PostgreSQL on this machine", weir.process.output())
-
-    def test_as_many_reactors_as_cpus(self):
-        with started(config().replace("reactors = 2", "reactors = 0")) as weir:
-            weir.wait_until_ready()
-            n_reactors = sum(name.startswith("reactor-") for name in threads(weir.process.pid))
-            self.assertGreaterEqual(n_reactors, 1)
-            self.assertLessEqual(n_reactors, len(os.sched_getaffinity(0)))
-
-    def test_bad_configuration(self):
-        with started("weir = { reactors = 65; };") as weir:
-            self.assertEqual(weir.process.wait(), 1)
-            self.assertRegex(weir.process.output(), r"weir\.conf:1: weir\.reactors = 65; accepted: ")
-
-    def test_no_locked_memory(self):
-        """auto starts in any case; io_uring starts or says why not. Root would not be limited."""
-        with started(prefix=("prlimit", "--memlock=0:0")) as weir:
-            weir.wait_until_ready()
-            self.assertEqual(weir.process.stop(), 0)
-        with started(config().replace(ENGINE, "io_uring"), prefix=("prlimit", "--memlock=0:0")) as weir:
-            weir.process.wait_for(r"\bready\b|cannot start")
-            if weir.process.child.poll() is None:
-                weir.process.send(signal.SIGTERM)
-            self.assertEqual(weir.process.wait(), 0 if "ready" in weir.process.output() else 1)
-            self.assertRegex(weir.process.output(), r"\bready\b|cannot start what=\"?(the engine of control|reactor-\d)\b")
-
-    @unittest.skipIf(SANITIZER != "none", "sanitizers map more than any limit allows")
-    def test_arena_that_the_machine_cannot_give(self):
-        with started(config('arena = { total_size = "1TB"; chunk_size = "1MB"; };'),
-                     prefix=("prlimit", f"--as={1 << 40}")) as weir:
-            self.assertEqual(weir.process.wait(), 1)
-            self.assertRegex(weir.process.output(), r"cannot start what=arena\.total_size error=")
 
 
 class SignalTest(unittest.TestCase):
@@ -285,6 +191,11 @@ class ReloadTest(unittest.TestCase):
 
 
 class CommandTest(unittest.TestCase):
+    def test_bad_configuration(self):
+        with started("weir = { reactors = 65; };") as weir:
+            self.assertEqual(weir.process.wait(), 1)
+            self.assertRegex(weir.process.output(), r"weir\.conf:1: weir\.reactors = 65; accepted: ")
+
     def run_program(self, *arguments):
         return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
 

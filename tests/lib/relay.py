@@ -19,7 +19,9 @@ TRIES = 5
 
 
 def text_of(value):
-    """A value as the configuration writes it."""
+    """A value as the configuration writes it; a dictionary is a group."""
+    if isinstance(value, dict):
+        return group(value)
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
