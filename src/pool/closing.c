@@ -56,9 +56,21 @@ static void on_closed(struct sock *sock)
     finish(server_of(sock));
 }
 
+/* PostgreSQL has had its time. */
 static void on_overdue(struct wheel_timer *t)
 {
-    stream_close(&CONTAINER_OF(t, struct server, timer)->stream);
+    struct server *s = CONTAINER_OF(t, struct server, timer);
+
+    if (stream_fd(&s->stream) < 0)
+        finish(s);
+    else
+        stream_close(&s->stream);
+}
+
+static void give_time(struct thread *control, struct server *s)
+{
+    s->timer.fire = on_overdue;
+    loop_timer_set(control->loop, &s->timer, FIN_WAIT_NS);
 }
 
 static const struct sock_ops closing_ops = {
@@ -85,8 +97,7 @@ static void say_goodbye(struct thread *control, struct server *s)
     else
         (void)shutdown(stream_fd(&s->stream), SHUT_WR); /* within a message, that must do */
     stream_receive(&s->stream);
-    s->timer.fire = on_overdue;
-    loop_timer_set(control->loop, &s->timer, FIN_WAIT_NS);
+    give_time(control, s);
 }
 
 void control_close(struct thread *control, struct server *s, const char *why)
@@ -98,7 +109,11 @@ void control_close(struct thread *control, struct server *s, const char *why)
     server_move(s, SERVER_CLOSING);
     count_closing(s, 1);
     if (stream_fd(&s->stream) < 0) {
-        finish(s);
+        /* Whoever had it cut it off within a message; its backend notices that in its time. */
+        if (s->has_ended)
+            finish(s);
+        else
+            give_time(control, s);
         return;
     }
     stream_attach(&s->stream, control->loop, &closing_ops);

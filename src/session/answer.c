@@ -231,7 +231,11 @@ static struct server *server_of(struct sock *sock)
 
 static void ended(struct sock *sock, int error)
 {
-    relay_server_ended(server_of(sock)->client, error);
+    struct server *s = server_of(sock);
+
+    (void)error; /* however it ended */
+    s->has_ended = true;
+    relay_server_ended(s->client);
 }
 
 static void drained(struct sock *sock)

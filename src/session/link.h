@@ -52,7 +52,7 @@ void link_read_client(struct client *c);
 void relay_settle(struct client *c);
 
 /* The server's stream has ended. */
-void relay_server_ended(struct client *c, int error);
+void relay_server_ended(struct client *c);
 
 /* The server sent what it must not: the pair is closed. */
 void relay_server_broke(struct client *c, uint8_t letter);

@@ -470,12 +470,11 @@ void relay_drained(struct client *c)
     link_drained(c);
 }
 
-void relay_server_ended(struct client *c, int error)
+void relay_server_ended(struct client *c)
 {
     bool whole = answer_is_whole(c->server);
     bool asked = pgw_reply_is_owed(&c->server->replies);
 
-    (void)error;
     if (c->phase == CLIENT_LOST) {
         link_abandon(c, false);
         client_settle(c);

@@ -96,6 +96,7 @@ struct server {
     struct wheel_timer timer;   /* also control's */
     uint8_t taking;             /* what becomes of the message that is being received */
     bool stopping;              /* stopped() is to come */
+    bool has_ended;             /* its FIN, or the end of its socket, was seen */
     uint16_t n_look, want_look; /* bytes in look, and how many are needed */
     uint8_t look[PGW_HEADER_LEN + SERVER_LOOK_MAX];
 
