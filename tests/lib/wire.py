@@ -64,6 +64,12 @@ def row_of(body):
     return tuple(values)
 
 
+def md5_answer(user, password, salt):
+    """What AuthenticationMD5Password asks for."""
+    inner = hashlib.md5((password + user).encode()).hexdigest()
+    return "md5" + hashlib.md5(inner.encode() + salt).hexdigest()
+
+
 class Client:
     """One connection. `address` is (host, port) or the path of a Unix socket."""
 
@@ -116,8 +122,7 @@ class Client:
         if kind == 3:
             self.send(frame("p", string(password)))
         elif kind == 5:
-            inner = hashlib.md5((password + user).encode()).hexdigest().encode()
-            self.send(frame("p", string("md5" + hashlib.md5(inner + body[4:8]).hexdigest())))
+            self.send(frame("p", string(md5_answer(user, password, body[4:8]))))
         elif kind == 10:
             scram_answers(password, self._challenge)
 

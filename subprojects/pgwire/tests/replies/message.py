@@ -34,11 +34,12 @@ def startup(**parameters):
     return struct.pack("!II", len(body) + 8, 3 << 16) + body
 
 
-def scram_answers(password, challenge_of):
-    """SCRAM-SHA-256 (RFC 5802); challenge_of(answer) sends an answer and returns the next challenge."""
+def scram_dialogue(password):
+    """The client's two answers in SCRAM-SHA-256 (RFC 5802): a generator that is sent the challenge
+    after each."""
     first = "n=,r=" + base64.b64encode(os.urandom(18)).decode()
     opening = string("SCRAM-SHA-256") + struct.pack("!I", len(first) + 3) + b"n,," + first.encode()
-    challenge = challenge_of(opening).decode()
+    challenge = (yield opening).decode()
     given = dict(part.split("=", 1) for part in challenge.split(","))
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(given["s"]),
                                  int(given["i"]))
@@ -47,4 +48,11 @@ def scram_answers(password, challenge_of):
     signed = ",".join((first, challenge, final)).encode()
     signature = hmac.digest(hashlib.sha256(key).digest(), signed, "sha256")
     proof = bytes(a ^ b for a, b in zip(key, signature))
-    challenge_of((final + ",p=" + base64.b64encode(proof).decode()).encode())
+    yield (final + ",p=" + base64.b64encode(proof).decode()).encode()
+
+
+def scram_answers(password, challenge_of):
+    """The whole dialogue; challenge_of(answer) sends an answer and returns the next challenge."""
+    dialogue = scram_dialogue(password)
+    challenge = challenge_of(next(dialogue))
+    challenge_of(dialogue.send(challenge))

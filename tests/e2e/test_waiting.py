@@ -1,0 +1,228 @@
+"""Nobody waits while a server is idle, and nobody waits much longer than the others.
+
+Clients and servers are sockets of this one process, so it knows when each query was sent, when it came
+to a server, and since when each server had been idle: between the two weir had both in its hands. What
+came is stamped by the kernel, so it does not matter how late this process looks. A query comes with the
+number of its client, and a server answers at once.
+
+200 clients on 8 reactors send in waves, large ones that pile up and small ones that find servers idle on
+other reactors; a wave is over when all are served. A wake-up that is lost leaves a client waiting beside
+an idle server. In a single wave weir may take LIMIT_S for that, and whatever time its threads stood ready
+without getting a CPU (/proc/PID/task/*/schedstat), which is the machine's doing.
+"""
+
+import collections
+import glob
+import random
+import selectors
+import socket
+import struct
+import time
+import unittest
+
+from crowd import cut
+from message import startup
+from pooling import Pooling, scaled
+from scripted_server import greeting, one_row, ready
+from wire import CHUNK, DEADLINE_S, query
+
+SO_TIMESTAMPNS = 35  # Linux; the module socket has no name for it
+LIMIT_S = 0.020
+N_CLIENTS = 200
+ANSWER = one_row("") + ready("I")
+
+Wait = collections.namedtuple("Wait", "client since until")
+
+
+def now():
+    """Of the clock of the kernel's stamps."""
+    return time.clock_gettime(time.CLOCK_REALTIME)
+
+
+class Peer:
+    """One end of a connection to weir."""
+
+    def __init__(self, sock):
+        self.socket = sock
+        self.buffer = bytearray()
+        self.since = now()  # client: its query was sent; server: its last answer was sent
+        self.logged_in = False
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def receive(self):
+        """What has come whole, and when the last of it came."""
+        data, stamps, _, _ = self.socket.recvmsg(CHUNK, 64)
+        if not data:
+            raise ConnectionError(f"weir closed a connection; unread: {self.buffer[:200]}")
+        self.buffer += data
+        seconds, nanoseconds = struct.unpack("qq", stamps[0][2][:16])
+        return seconds + nanoseconds / 1e9
+
+    def send(self, data):
+        self.socket.sendall(data)
+        self.since = now()
+
+
+class World:
+    """Clients and servers of one weir; turn() lets happen what is due."""
+
+    def __init__(self):
+        self.clients = []
+        self.servers = []
+        self.waits = []   # of the queries that have come to a server
+        self.idles = []   # (since, until) of each server
+        self.n_answers = 0
+        self._selector = selectors.DefaultSelector()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()
+        self._selector.close()
+
+    @property
+    def entry(self):
+        host, port = self._listener.getsockname()
+        return {"name": "app", "host": host, "port": port}
+
+    def turn(self):
+        for key, _ in self._selector.select(DEADLINE_S) or self._hang():
+            key.data()
+
+    def _hang(self):
+        raise AssertionError(f"nothing happened for {DEADLINE_S} s, {self.n_answers} answers had come")
+
+    def turn_until(self, condition):
+        while not condition():
+            self.turn()
+
+    def add_clients(self, port, n):
+        for _ in range(n):
+            client = Peer(socket.create_connection(("127.0.0.1", port)))
+            self.clients.append(client)
+            self._selector.register(client.socket, selectors.EVENT_READ, lambda c=client: self._client_read(c))
+            client.send(startup(user="app", database="app"))
+        self.turn_until(lambda: all(client.logged_in for client in self.clients))
+
+    def ask(self, number):
+        self.clients[number].send(query(str(number)))
+
+    def _client_read(self, client):
+        client.receive()
+        for message in cut(client.buffer):
+            if message.letter == "E":
+                raise AssertionError(message.fields())
+            if message.letter == "Z":
+                self.n_answers += client.logged_in
+                if client.logged_in:
+                    self.answered(client)
+                client.logged_in = True
+
+    def answered(self, client):
+        """For who wants to go on with it."""
+
+    def _accept(self):
+        server = Peer(self._listener.accept()[0])
+        self._selector.register(server.socket, selectors.EVENT_READ, lambda: self._server_read(server))
+
+    def _server_read(self, server):
+        came = server.receive()
+        if not server.logged_in:
+            if len(server.buffer) == int.from_bytes(server.buffer[:4], "big"):
+                server.buffer.clear()
+                server.send(greeting(1 + len(self.servers)))
+                server.logged_in = True
+                self.servers.append(server)
+            return
+        for message in cut(server.buffer):
+            client = self.clients[int(message.body[:-1])]
+            self.waits.append(Wait(client, client.since, came))
+            self.idles.append((server.since, came))
+            server.send(ANSWER)
+
+
+def pooling(world, **keys):
+    return Pooling([world.entry], secrets={"app": "secret"}, **keys)
+
+
+def waited_for_a_cpu(pid):
+    """Seconds that the threads of a process stood ready, all together."""
+    total = 0
+    for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+        with open(path, encoding="ascii") as file:
+            total += int(file.read().split()[1])
+    return total / 1e9
+
+
+def longest_beside_idle(waits, idles):
+    """The longest time that one client waited and one server was idle, both without a break."""
+    return max((min(wait.until, until) - max(wait.since, since)
+                for wait in waits if wait.until - wait.since > LIMIT_S
+                for since, until in idles if until - since > LIMIT_S), default=0)
+
+
+class IdleServerTest(unittest.TestCase):
+    def setUp(self):
+        self.seed = random.randrange(1 << 32)
+        self.random = random.Random(self.seed)
+
+    def wave(self, world, weir, size):
+        """Returns by how much the worst of a wave was over what is allowed."""
+        world.waits, world.idles, world.n_answers = [], [], 0
+        before = waited_for_a_cpu(weir.pid)
+        for number in self.random.sample(range(N_CLIENTS), size):
+            world.ask(number)
+        world.turn_until(lambda: world.n_answers == size)
+        end = max(wait.until for wait in world.waits)
+        idles = world.idles + [(server.since, end) for server in world.servers]
+        return longest_beside_idle(world.waits, idles) - LIMIT_S - (waited_for_a_cpu(weir.pid) - before)
+
+    def run_waves(self, pool_size, seconds):
+        with World() as world, pooling(world, reactors=8, default_pool_size=pool_size) as weir:
+            world.add_clients(weir.port, N_CLIENTS)
+            while len(world.servers) < pool_size:
+                self.wave(world, weir, N_CLIENTS)
+            deadline = time.monotonic() + seconds
+            n_waves = 0
+            while time.monotonic() < deadline:
+                size = self.random.choice((1, 2, 4, 8, 20, N_CLIENTS))
+                late = self.wave(world, weir, size)
+                self.assertLessEqual(late, 0, f"wave {n_waves} of {size} clients, seed {self.seed}")
+                n_waves += 1
+            self.assertEqual(len(world.servers), pool_size)
+            self.assertGreater(n_waves, 20)
+
+    def test_nobody_waits_beside_an_idle_server(self):
+        for pool_size in (1, 2, 3):
+            with self.subTest(pool_size=pool_size):
+                self.run_waves(pool_size, scaled(3, 3, 20))
+
+
+class Saturation(World):
+    """Each client asks again as soon as it has its answer."""
+
+    def answered(self, client):
+        self.ask(self.clients.index(client))
+
+
+class FairnessTest(unittest.TestCase):
+    def test_longest_wait(self):
+        """In one queue everybody waits for about as long: the first to come is the first to be served."""
+        with Saturation() as world, pooling(world, reactors=1, default_pool_size=1) as weir:
+            world.add_clients(weir.port, N_CLIENTS)
+            for number in range(N_CLIENTS):
+                world.ask(number)
+            world.turn_until(lambda: world.n_answers > 5 * N_CLIENTS)  # the queue has its usual length
+            world.waits, world.n_answers = [], 0
+            world.turn_until(lambda: world.n_answers > N_CLIENTS * scaled(50, 20, 1000))
+            waits = [wait.until - wait.since for wait in world.waits]
+            self.assertLess(max(waits), 2.5 * sum(waits) / len(waits))
+
+
+if __name__ == "__main__":
+    unittest.main()
