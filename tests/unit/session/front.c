@@ -227,14 +227,15 @@ void front_fini(struct front *f)
         cr_assert_eq(sessions_n_clients(&f->crew.threads[i]), 0);
         front_do(f, i, stop_loop, NULL);
         pthread_join(f->threads[i], NULL);
-        loop_free(f->crew.threads[i].loop);
     }
+    jobs_free(f->jobs);
+    for (unsigned i = 0; i < f->crew.n_reactors; i++) /* nobody can be in a post to it any more */
+        loop_free(f->crew.threads[i].loop);
     for (unsigned i = 0; i < SCRIPT_POOLS; i++) {
         cr_assert_eq(script_n_waiting(&f->pools.items[i]), 0);
         cr_assert_eq(script_n_awaiting(&f->pools.items[i]), 0);
     }
     log_free(f->log);
-    jobs_free(f->jobs);
     sessions_free(f->sessions);
     keys_free(f->keys);
     users_put(f->users);

@@ -24,7 +24,7 @@
 
 /* Long enough for a sanitizer build on a machine with other work; only a failure lasts so long. */
 #define FRONT_PATIENCE_S 20
-#define FRONT_REACTORS_MAX 3
+#define FRONT_REACTORS_MAX SCRIPT_REACTORS
 
 /* A test that runs once for each engine, which its body knows as *engine. */
 struct criterion_test_params front_engines(void);

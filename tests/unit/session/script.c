@@ -23,9 +23,10 @@ void script_init(struct pools *ps, const struct conf_policy *policy)
         p->greeting = greeting;
         p->cold = i == SCRIPT_COLD;
         p->join_fails = i == SCRIPT_NOJOIN;
-        pthread_mutex_init(&p->lock, NULL);
-        list_init(&p->waiting);
-        list_init(&p->awaiting);
+        for (unsigned r = 0; r < SCRIPT_REACTORS; r++) {
+            list_init(&p->waiting[r]);
+            list_init(&p->awaiting[r]);
+        }
     }
 }
 
@@ -55,64 +56,45 @@ const struct greeting *pool_greeting(const struct pool *p)
     return p->cold ? NULL : p->greeting;
 }
 
-static void join_list(struct pool *p, struct waiter *w, struct list *list, unsigned *n)
-{
-    pthread_mutex_lock(&p->lock);
-    list_push_back(list, &w->link);
-    (*n)++;
-    pthread_mutex_unlock(&p->lock);
-}
-
 void pool_await_greeting(struct pool *p, struct thread *self, struct waiter *w)
 {
-    (void)self;
     w->awaits_greeting = true;
-    join_list(p, w, &p->awaiting, &p->n_awaiting);
+    list_push_back(&p->awaiting[self->number], &w->link);
+    atomic_fetch_add(&p->n_awaiting, 1);
 }
 
 void pool_acquire(struct pool *p, struct thread *self, struct waiter *w)
 {
     w->since_ns = loop_now_ns(self->loop);
-    join_list(p, w, &p->waiting, &p->n_waiting);
+    list_push_back(&p->waiting[self->number], &w->link);
+    atomic_fetch_add(&p->n_waiting, 1);
 }
 
 void pool_leave(struct pool *p, struct thread *self, struct waiter *w)
 {
     (void)self;
-    pthread_mutex_lock(&p->lock);
     list_remove(&w->link);
-    (*(w->awaits_greeting ? &p->n_awaiting : &p->n_waiting))--;
+    atomic_fetch_sub(w->awaits_greeting ? &p->n_awaiting : &p->n_waiting, 1);
     w->awaits_greeting = false;
-    pthread_mutex_unlock(&p->lock);
 }
 
-static unsigned read_number(struct pool *p, const unsigned *n)
+unsigned script_n_waiting(const struct pool *p)
 {
-    pthread_mutex_lock(&p->lock);
-
-    unsigned number = *n;
-
-    pthread_mutex_unlock(&p->lock);
-    return number;
+    return atomic_load(&p->n_waiting);
 }
 
-unsigned script_n_waiting(struct pool *p)
+unsigned script_n_awaiting(const struct pool *p)
 {
-    return read_number(p, &p->n_waiting);
+    return atomic_load(&p->n_awaiting);
 }
 
-unsigned script_n_awaiting(struct pool *p)
+static struct waiter *pop_awaiting(struct pool *p, struct thread *self)
 {
-    return read_number(p, &p->n_awaiting);
-}
-
-static struct waiter *pop_awaiting(struct pool *p)
-{
-    struct list_link *link = list_first(&p->awaiting);
+    struct list_link *link = list_first(&p->awaiting[self->number]);
 
     if (link == NULL)
         return NULL;
-    pool_leave(p, NULL, LIST_ITEM(link, struct waiter, link));
+    pool_leave(p, self, LIST_ITEM(link, struct waiter, link));
     return LIST_ITEM(link, struct waiter, link);
 }
 
@@ -121,7 +103,7 @@ void script_warm(struct pool *p, struct thread *self)
     struct waiter *w;
 
     p->cold = false;
-    while ((w = pop_awaiting(p)) != NULL)
+    while ((w = pop_awaiting(p, self)) != NULL)
         w->served(w, self, NULL);
 }
 
@@ -132,7 +114,7 @@ void script_fail(struct pool *p, struct thread *self, const char *sqlstate, cons
 
     snprintf(why.sqlstate, sizeof(why.sqlstate), "%s", sqlstate);
     snprintf(why.message, sizeof(why.message), "%s", message);
-    while ((w = pop_awaiting(p)) != NULL)
+    while ((w = pop_awaiting(p, self)) != NULL)
         w->failed(w, self, &why);
 }
 

@@ -6,24 +6,25 @@
  *   nojoin   no memory for this reactor's part
  *   full, nomemory, and any other name: the answers of pools_find()
  *
- * No server ever comes: who asks for one waits. Threads: `lock` covers the lists; `cold` is
- * reactor 0's.
+ * No server ever comes: who asks for one waits. Threads: each reactor has lists of its own; `cold`
+ * is reactor 0's.
  */
 #ifndef TESTS_UNIT_SESSION_SCRIPT_H
 #define TESTS_UNIT_SESSION_SCRIPT_H
 
-#include <pthread.h>
+#include <stdatomic.h>
 
 #include "weir/pool/pools.h"
+
+#define SCRIPT_REACTORS 3
 
 struct pool {
     char database[CONF_NAME_MAX + 1];
     struct conf_policy policy;
     struct greeting *greeting;
     bool cold, join_fails;
-    pthread_mutex_t lock;
-    struct list waiting, awaiting;
-    unsigned n_waiting, n_awaiting;
+    struct list waiting[SCRIPT_REACTORS], awaiting[SCRIPT_REACTORS];
+    atomic_uint n_waiting, n_awaiting;
 };
 
 enum { SCRIPT_APP, SCRIPT_COLD, SCRIPT_NOJOIN, SCRIPT_POOLS };
@@ -40,11 +41,11 @@ struct pools {
 
 void script_init(struct pools *ps, const struct conf_policy *policy);
 
-/* Clients that wait for a server. */
-unsigned script_n_waiting(struct pool *p);
-unsigned script_n_awaiting(struct pool *p); /* ... for the greeting */
+/* Any thread: clients that wait for a server. */
+unsigned script_n_waiting(const struct pool *p);
+unsigned script_n_awaiting(const struct pool *p); /* ... for the greeting */
 
-/* On reactor 0. */
+/* On reactor 0, for the clients that wait there. */
 void script_warm(struct pool *p, struct thread *self);
 void script_fail(struct pool *p, struct thread *self, const char *sqlstate, const char *message);
 
