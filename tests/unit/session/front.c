@@ -192,6 +192,11 @@ uint64_t front_count(struct front *f, size_t offset_of_counter)
     return sum;
 }
 
+void front_await_gone(struct front *f)
+{
+    patient_wait(&f->gone);
+}
+
 static void gone(void *ctx)
 {
     struct front *f = ctx;
@@ -210,7 +215,7 @@ void front_stop(struct front *f)
     for (unsigned i = 0; i < f->crew.n_reactors; i++)
         front_do(f, i, stop_sessions, f);
     for (unsigned i = 0; i < f->crew.n_reactors; i++)
-        patient_wait(&f->gone);
+        front_await_gone(f);
 }
 
 static void stop_loop(struct thread *self, void *ctx)
@@ -261,7 +266,7 @@ static void accept_on(struct thread *self, void *ctx)
 }
 
 /* TCP, for a Unix socket does not tell a reset from an orderly end. */
-static void connect_pair(int fds[2])
+void front_connect_pair(int *client, int *accepted)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(a);
@@ -272,27 +277,26 @@ static void connect_pair(int fds[2])
     cr_assert_eq(bind(listener, (struct sockaddr *)&a, len), 0);
     cr_assert_eq(listen(listener, 1), 0);
     cr_assert_eq(getsockname(listener, (struct sockaddr *)&a, &len), 0);
-    fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_geq(fds[0], 0);
-    cr_assert_eq(connect(fds[0], (struct sockaddr *)&a, len), 0);
-    fds[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    cr_assert_geq(fds[1], 0);
+    *client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_geq(*client, 0);
+    cr_assert_eq(connect(*client, (struct sockaddr *)&a, len), 0);
+    *accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    cr_assert_geq(*accepted, 0);
     close(listener);
-    for (int i = 0; i < 2; i++)
-        stream_set_options(fds[i], &(struct stream_options){0});
-    setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    setsockopt(fds[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    stream_set_options(*client, &(struct stream_options){0});
+    stream_set_options(*accepted, &(struct stream_options){0});
+    setsockopt(*client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    setsockopt(*client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 }
 
 int front_connect(struct front *f)
 {
     struct arrival a = {.sessions = f->sessions};
-    int fds[2];
+    int fd;
 
-    connect_pair(fds);
-    a.fd = fds[1];
+    front_connect_pair(&fd, &a.fd);
     front_do(f, 0, accept_on, &a);
-    return fds[0];
+    return fd;
 }
 
 void say(int fd, const void *bytes, size_t len)

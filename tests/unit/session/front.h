@@ -68,6 +68,9 @@ void front_init(struct front *f, const struct front_config *config);
 /* Graceful stop: every client is told to go. Returns when the last has gone. */
 void front_stop(struct front *f);
 
+/* Returns when one more reactor has no client any more. */
+void front_await_gone(struct front *f);
+
 /* Stops, unless that was done; asserts that all memory is back. */
 void front_fini(struct front *f);
 
@@ -88,6 +91,9 @@ uint64_t front_count(struct front *f, size_t offset_of_counter);
 /* ---- clients; the caller closes the descriptor ---- */
 
 int front_connect(struct front *f);
+
+/* The client's end, and the one to be given to sessions_accept(). */
+void front_connect_pair(int *client, int *accepted);
 
 void say(int fd, const void *bytes, size_t len);
 void say_startup(int fd, const char *user, const char *database);

@@ -2,9 +2,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "front.h"
 #include "pgwire/build.h"
 #include "pgwire/endian.h"
+#include "sessions.h"
 
 #define QUERY "Q\0\0\0\x0dselect 1\0"
 
@@ -124,6 +126,40 @@ FRONT_TEST(cancel, idle)
     cr_assert_eq(FRONT_COUNT(&f, n_cancels), 1);
     await_waiting(&f, fd);
     cr_assert_eq(script_n_waiting(&f.pools.items[SCRIPT_APP]), 1);
+    close(fd);
+    front_fini(&f);
+}
+
+struct leaver {
+    struct sessions *sessions;
+    const uint8_t *key;
+};
+
+/* The request is on its way when the client goes. */
+static void cancel_and_close(struct thread *self, void *ctx)
+{
+    const struct leaver *l = ctx;
+    uint32_t pid = pgw_load_u32(l->key);
+
+    cancel_request(l->sessions, self, pid, span_of(l->key + 4, 4));
+    client_close(slab_at(l->sessions->clients, pid - 1), "test");
+}
+
+FRONT_TEST(cancel, client_leaves_first)
+{
+    struct front f;
+    uint8_t key[KEY_LEN];
+    struct leaver l = {.key = key};
+    int fd;
+
+    front_init(&f, &(struct front_config){.engine = *engine});
+    l.sessions = f.sessions;
+    fd = front_login(&f, "app", key);
+    await_waiting(&f, fd);
+    front_do(&f, 0, cancel_and_close, &l);
+    front_await_clients(&f, 0);
+    cr_assert_eq(FRONT_COUNT(&f, n_cancels), 0);
+    cr_assert_eq(FRONT_COUNT(&f, n_cancels_unknown), 1);
     close(fd);
     front_fini(&f);
 }

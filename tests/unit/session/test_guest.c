@@ -232,12 +232,13 @@ FRONT_TEST(guest, closed_by_the_service)
 
     begin(&f, engine, &e);
     fd = enter(&f);
-    say(fd, BYTES("S\0\0\0\4"));
+    say(fd, BYTES("S\0\0\0\4Q\0\0\0\x05\0"));
     hear(fd, &h);
     cr_assert_eq(h.type, 'S');
     hear_end(fd);
     close(fd);
     finish(&f, &e, 1);
+    cr_assert_eq(e.n_messages, 1);
 }
 
 FRONT_TEST(guest, violations)

@@ -488,8 +488,7 @@ FRONT_TEST(login, stop_while_a_helper_works)
     front_sync(&f);
     cr_assert_lt(sem_trywait(&f.gone), 0);
     sem_post(&b.go);
-    while (sem_wait(&f.gone) < 0)
-        continue;
+    front_await_gone(&f);
     close(fd);
     front_fini(&f);
 }
