@@ -2,13 +2,17 @@
 
 import contextlib
 import os
+import random
 import signal
+import threading
 import unittest
 
-from relay import Relay
+from process import wait_until
+from relay import SOAK, Relay
 from scripted_server import ScriptedServer, command_complete, one_row, ready
-from wire import Client, query
+from wire import Client, ServerError, query
 
+SEED = 20260125
 GONE = ("57P01", "weir is shutting down")
 
 
@@ -39,7 +43,7 @@ class StopTest(unittest.TestCase):
         with self.assertRaises((ConnectionRefusedError, ConnectionResetError, EOFError)):
             while True:
                 weir.client().close()
-        self.assertFalse(os.path.exists(f"{weir.folder}/.s.PGSQL.{weir.address[1]}"))
+        wait_until(lambda: not os.path.exists(f"{weir.folder}/.s.PGSQL.{weir.address[1]}"))
 
     def assert_ended(self, server, weir):
         self.assertEqual(weir.process.wait(), 0)
@@ -105,6 +109,41 @@ class StopTest(unittest.TestCase):
                         weir.process.send(signal.SIGTERM)
                     clients.enter_context(Client(weir.address))
             self.assert_ended(server, weir)
+
+    def test_while_clients_come_and_go(self):
+        """In whatever state a stop finds them, the console's included: it ends soon, and nothing leaks."""
+        rng = random.Random(SEED)
+        for number in range(40 if SOAK else 4):
+            server, weir = self.start(pool_size=rng.choice((1, 2, 8)), pool_mode=rng.choice(("session", "transaction")),
+                                      admin_users="app")
+            stopping = threading.Event()
+            crowd = [threading.Thread(target=come_and_go, args=(weir, stopping, random.Random(rng.random())))
+                     for _ in range(6)]
+            for thread in crowd:
+                thread.start()
+            server.session(rng.randrange(3))
+            weir.process.send(signal.SIGTERM)
+            try:
+                self.assert_ended(server, weir)
+            except AssertionError as error:
+                raise AssertionError(f"seed {SEED}, round {number}:\n{weir.process.output()}") from error
+            finally:
+                stopping.set()
+                for thread in crowd:
+                    thread.join()
+
+
+def come_and_go(weir, stopping, rng):
+    """Logs in, asks some things, reads some of the answers and leaves, over and over."""
+    while not stopping.is_set():
+        with contextlib.suppress(OSError, EOFError, ServerError), weir.connect() as client:
+            client.log_in("app", rng.choice(("app", "other", "weir")))
+            for _ in range(rng.randrange(4)):
+                client.send(query(rng.choice(("select 1", "begin", "silence", "show pools", "show clients"))))
+                if rng.random() < 0.5:
+                    client.answer(timeout=0.05)
+            if rng.random() < 0.5:
+                client.reset()
 
 
 if __name__ == "__main__":
