@@ -78,10 +78,12 @@ int listeners_open(struct listeners *ls, const struct conf *conf, char failed[AD
     size_t at;
     int error = list_of(&list, &conf->weir, &text);
 
-    if (error < 0) {
+    if (error == -E2BIG)
+        snprintf(failed, ADDR_TEXT_SIZE, "%s, beyond %zu addresses", text, LISTENERS_MAX);
+    else if (error < 0)
         snprintf(failed, ADDR_TEXT_SIZE, "%s", text);
+    if (error < 0)
         return error;
-    }
     error = listen_open_all(ls->sockets, &ls->n, &list, &options, &at);
     if (error < 0)
         addr_text(&list.items[at].addr, failed);
