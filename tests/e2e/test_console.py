@@ -11,10 +11,11 @@ import unittest
 from postgres import Postgres
 from relay import PROGRAM, Relay
 from process import free_port, wait_until
-from scripted_server import ScriptedServer, answer_with_number, command_complete, ready
+from scripted_server import ScriptedServer, answer_with_number, command_complete, one_row, ready
 from weir import Weir
 from wire import FLUSH, SYNC, Client, ServerError, batch, copy_fail, function_call, query
 
+LARGE = 30 << 20  # more than the kernel takes for one that does not read
 COMMANDS = ("CLIENTS", "MEM", "POOLS", "REACTORS", "SERVERS", "VERSION")
 README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../README.md")
 
@@ -22,6 +23,8 @@ README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../README.
 def answer(session, message):
     if message.letter == "Q" and b"begin" in message.body:
         return command_complete("BEGIN") + ready("T")
+    if message.letter == "Q" and b"large" in message.body:
+        return one_row("x" * LARGE) + ready("I")
     return answer_with_number(session, message)
 
 
@@ -188,6 +191,24 @@ class ConsoleTest(unittest.TestCase):
                 row, = (row for row in show(self.start(arena=keys), "MEM") if row["name"] == "arena_chunk")
                 self.assertEqual((row["size"], row["used"] + row["free"], row["memtotal"]), (64 << 10, 48, 3 << 20))
 
+    def arena_chunks(self, console):
+        row, = (row for row in show(console, "MEM") if row["name"] == "arena_chunk")
+        return row["used"]
+
+    def test_arena_that_is_used_up(self):
+        """Slow readers lose, who asks little is served, and it all comes back."""
+        console = self.start(pool_size=6, reactors=2, arena={"chunk_size": "64kB", "chunks_count": 16})
+        slow = [self.enterContext(self.weir.client()) for _ in range(6)]
+        for client in slow:
+            client.send(query("large"))
+        wait_until(lambda: len(show(console, "CLIENTS")) < 1 + len(slow))
+        with self.weir.client() as reader:
+            for _ in range(200):
+                self.assertTrue(reader.value("select 1").isdigit())
+        for client in slow:
+            client.close()
+        wait_until(lambda: self.arena_chunks(console) == 0)
+
     def test_clients_that_leave_before_their_answer(self):
         """Rounds come home to clients that have gone; a stop waits for them."""
         console = self.start(reactors=4)
@@ -217,8 +238,7 @@ class ConsoleTest(unittest.TestCase):
         self.assertEqual(len(show(other, "CLIENTS")), len(clients) + 2)
         for _ in range(50):
             self.assertIn(len(console.answer().rows) - len(clients), (1, 2))
-        arena, = (row for row in show(other, "MEM") if row["name"] == "arena_chunk")
-        self.assertLess(arena["used"], 16)
+        self.assertLess(self.arena_chunks(other), 16)
 
     def test_while_clients_come_and_go(self):
         console = self.start(pool_size=2, reactors=4)
