@@ -201,6 +201,12 @@ void scene_turn_all(struct scene *sc)
             peer_turn(sc, id);
 }
 
+void scene_wait_turn(struct scene *sc, const char *for_what)
+{
+    scene_turn_all(sc);
+    cr_assert_not(sc->rigs[0].late, "never came: %s", for_what);
+}
+
 void scene_let_pass(struct scene *sc, unsigned ms)
 {
     rig_wait_begin(&sc->rigs[0], ms);

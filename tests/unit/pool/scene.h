@@ -65,12 +65,11 @@ void scene_turn_all(struct scene *sc);
 #define SCENE_UNTIL(sc, condition)                                                                 \
     do {                                                                                           \
         rig_wait_begin(&(sc)->rigs[0], RIG_PATIENCE_MS);                                           \
-        while (!(condition)) {                                                                     \
-            scene_turn_all(sc);                                                                    \
-            cr_assert_not((sc)->rigs[0].late, "never came: %s", #condition);                       \
-        }                                                                                          \
+        while (!(condition))                                                                       \
+            scene_wait_turn(sc, #condition);                                                       \
         rig_wait_end(&(sc)->rigs[0]);                                                              \
     } while (0)
+void scene_wait_turn(struct scene *sc, const char *for_what);
 
 /* Turns for a while: for what must not happen. */
 void scene_let_pass(struct scene *sc, unsigned ms);
