@@ -47,10 +47,11 @@ static bool of_older_generation(const struct pool *p, uint32_t born)
     return atomic_load_explicit(&p->generation, memory_order_seq_cst) != born;
 }
 
+/* The clock is that of the turn, and s may have been opened since this thread's turn began. */
 bool pool_is_stale(const struct server *s, uint64_t now_ns)
 {
     return of_older_generation(s->pool, s->born) ||
-           now_ns - s->opened_ns >= s->pool->conf.policy.server_lifetime_ns;
+           now_ns >= s->opened_ns + s->pool->conf.policy.server_lifetime_ns;
 }
 
 /* What the shelf hides: one look at the socket, unless the server was in use a moment ago. Bytes on

@@ -54,11 +54,20 @@ static struct server *longest_idle(const struct pool *p)
     return longest;
 }
 
+/* Zero also where its taker, whose clock of the turn may be ahead of ours, gave it back just now.
+ */
+static uint64_t idle_for_ns(const struct server *s, uint64_t now_ns)
+{
+    uint64_t since_ns = idle_since_ns(s);
+
+    return now_ns > since_ns ? now_ns - since_ns : 0;
+}
+
 struct server *control_take_idle(struct pool *p, uint64_t now_ns, uint64_t min_idle_ns)
 {
     struct server *s;
 
-    while ((s = longest_idle(p)) != NULL && idle_since_ns(s) + min_idle_ns <= now_ns)
+    while ((s = longest_idle(p)) != NULL && idle_for_ns(s, now_ns) >= min_idle_ns)
         if (take_this(p, s))
             return s; /* else somebody was faster, and it is not idle any more */
     return NULL;
@@ -87,9 +96,9 @@ static const char *due(const struct pool *p, const struct server *s, uint64_t no
 {
     uint64_t idle_timeout_ns = p->conf.policy.server_idle_timeout_ns;
 
-    if (now_ns - s->opened_ns >= p->conf.policy.server_lifetime_ns)
+    if (now_ns >= s->opened_ns + p->conf.policy.server_lifetime_ns)
         return "server_lifetime";
-    if (idle_timeout_ns != 0 && has_spare(p) && now_ns >= idle_since_ns(s) + idle_timeout_ns)
+    if (idle_timeout_ns != 0 && has_spare(p) && idle_for_ns(s, now_ns) >= idle_timeout_ns)
         return "server_idle_timeout";
     return NULL;
 }

@@ -52,6 +52,25 @@ ENGINE_TEST(sweep, what_is_in_use_stays)
     scene_fini(&sc);
 }
 
+/* Turns of two threads begin at different times, and so do their clocks stand. */
+ENGINE_TEST(sweep, a_clock_that_is_behind_finds_what_is_idle)
+{
+    struct scene sc;
+    struct server *s;
+    struct pool *p;
+
+    scene_init(&sc, *variant, 1, "");
+    p = scene_pool(&sc, "db", "alice");
+    use(&sc, p, 1);
+    cr_assert_null(control_take_idle(p, 1, 1));
+    s = control_take_idle(p, 1, 0);
+    cr_assert_not_null(s);
+    cr_assert_not(pool_is_stale(s, s->opened_ns - 1));
+    control_release(scene_control(&sc), s);
+    cr_assert_eq(scene_count(p).n_idle, 1);
+    scene_fini(&sc);
+}
+
 ENGINE_TEST(sweep, the_minimum_stays_and_no_timer_runs_for_it)
 {
     struct scene sc;
