@@ -23,13 +23,28 @@ def on_cpus(cpus):
     return ("taskset", "-c", ",".join(map(str, cpus)))
 
 
+def move_to(group):
+    with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
+        file.write(str(os.getpid()))
+
+
+def own_group(base, controller):
+    """The control group that this process is in."""
+    for line in read("/proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            return base + path
+    raise unittest.SkipTest("this process is in no control group")
+
+
 @contextlib.contextmanager
 def quota_of_one_cpu():
     """This process, and what it starts, in a control group that gets one CPU's time. A machine may forbid that."""
     base = next((folder for folder in ("/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup")
-                 if os.path.exists(f"{folder}/cgroup.procs")), None)
+                 if os.path.exists(f"{folder}/cgroup.procs")), "/sys/fs/cgroup")
+    is_v1 = base != "/sys/fs/cgroup"
+    home = own_group(base, "cpu" if is_v1 else "")
     group = f"{base}/weir-{os.getpid()}"
-    is_v1 = base is not None and os.path.exists(f"{base}/cpu.cfs_quota_us")
     try:
         os.mkdir(group)
     except OSError as error:
@@ -37,14 +52,14 @@ def quota_of_one_cpu():
     try:
         with open(f"{group}/{'cpu.cfs_quota_us' if is_v1 else 'cpu.max'}", "w", encoding="ascii") as file:
             file.write("100000" if is_v1 else "100000 100000")
-        with open(f"{group}/cgroup.procs", "w", encoding="ascii") as file:
-            file.write(str(os.getpid()))
-        yield
+        move_to(group)
     except OSError as error:
+        os.rmdir(group)
         raise unittest.SkipTest(f"no quota can be set: {error}") from error
+    try:
+        yield
     finally:
-        with open(f"{base}/cgroup.procs", "w", encoding="ascii") as file:
-            file.write(str(os.getpid()))
+        move_to(home)
         os.rmdir(group)
 
 
