@@ -264,7 +264,7 @@ FRONT_TEST(login, cold_pool_timeouts)
         {"auth_type = \"trust\"; query_wait_timeout = \"50ms\";", "53300", "query_wait_timeout"},
         {"auth_type = \"trust\"; query_wait_timeout = 0; client_login_timeout = \"100ms\";",
          "08P01", "client_login_timeout"},
-        {"auth_type = \"trust\"; query_wait_timeout = 10; client_login_timeout = \"100ms\";",
+        {"auth_type = \"trust\"; query_wait_timeout = 60; client_login_timeout = \"100ms\";",
          "08P01", "client_login_timeout"},
     };
 
@@ -366,19 +366,50 @@ FRONT_TEST(login, early_bytes)
     }
 }
 
-/* A client that says goodbye at once is let in first. */
-FRONT_TEST(login, goodbye_behind)
+/* A startup packet, many a Sync, and goodbye, all at once: each is answered, in this order, and
+ * none twice. */
+static void syncs_behind(struct front *f, struct pool *p, unsigned n)
 {
-    struct front f;
-    int fd;
+    static uint8_t bytes[32768];
+    struct pgw_writer w = pgw_writer_of(bytes, sizeof(bytes));
+    const struct pgw_param params[] = {{pgw_span_str("user"), pgw_span_str("alice")},
+                                       {pgw_span_str("database"), pgw_span_str(p->database)}};
+    int fd = front_connect(f);
 
-    front_init(&f, &(struct front_config){.engine = *engine});
-    fd = front_connect(&f);
-    say(fd, BYTES("\0\0\0\x21\0\3\0\0user\0alice\0database\0app\0\0X\0\0\0\4"));
+    pgw_build_startup(&w, PGW_VERSION_3_0, params, 2);
+    for (unsigned i = 0; i < n; i++)
+        pgw_build_bare(&w, PGW_F_SYNC);
+    pgw_build_bare(&w, PGW_F_TERMINATE);
+    cr_assert_not(w.full);
+    say(fd, bytes, w.len);
+    if (p->cold) {
+        await_numbers(f, p, 0, 1);
+        front_sync(f);
+        front_do(f, 0, warm, p);
+    }
     hear_greeting(fd, NULL);
+    for (unsigned i = 0; i < n; i++) {
+        uint8_t ready[6];
+
+        hear_bytes(fd, ready, sizeof(ready));
+        cr_assert_arr_eq(ready, "Z\0\0\0\x05I", 6);
+    }
     hear_end(fd);
     close(fd);
-    front_fini(&f);
+}
+
+FRONT_TEST(login, early_messages)
+{
+    static const unsigned numbers[] = {0, 1, 100, 1990, 2000, 2010, 3000, 3200};
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        struct front f;
+
+        front_init(&f, &(struct front_config){.engine = *engine});
+        syncs_behind(&f, &f.pools.items[SCRIPT_APP], numbers[i]);
+        syncs_behind(&f, &f.pools.items[SCRIPT_COLD], numbers[i]);
+        front_fini(&f);
+    }
 }
 
 /* ---- helpers ---- */

@@ -259,6 +259,23 @@ FRONT_TEST(startup, negotiation)
     front_fini(&f);
 }
 
+/* The answer has room also where it is longer than what it answers. */
+FRONT_TEST(startup, negotiation_of_the_shortest)
+{
+    struct front f;
+    struct heard h;
+    int fd;
+
+    front_init(&f, &(struct front_config){.engine = *engine});
+    fd = front_connect(&f);
+    say(fd, BYTES("\0\0\0\x18" V3 "user\0a\0_pq_.x\0\0\0"));
+    hear(fd, &h);
+    cr_assert_eq(h.type, PGW_B_NEGOTIATE_PROTOCOL_VERSION);
+    hear_fatal(fd, "3D000", "\"a\"");
+    close(fd);
+    front_fini(&f);
+}
+
 /* As many options as a packet can hold are all declined. */
 FRONT_TEST(startup, negotiation_of_everything)
 {
