@@ -25,6 +25,7 @@ static const struct span nothing = {NULL, 0};
 
 static const uint8_t ready_for_query[] = {PGW_B_READY_FOR_QUERY, 0, 0, 0, 5, PGW_TX_IDLE};
 static const uint8_t flush[] = {PGW_F_FLUSH, 0, 0, 0, 4};
+static const uint8_t empty_query[] = {PGW_F_QUERY, 0, 0, 0, 5, 0};
 
 static bool gone(const struct client *c)
 {
@@ -408,6 +409,20 @@ static bool ends_now(struct client *c)
     return true;
 }
 
+/* A COPY that failed has swallowed Syncs or left them to be answered. Who comes next must not get
+ * those answers, so a query of our own asks what is left; its answer is dropped. */
+static void tell_syncs(struct client *c)
+{
+    struct server *s = c->server;
+    struct pgw_reply_queue *q = &s->replies;
+
+    if (!pgw_reply_is_unsettled(q) || pgw_reply_is_unsynced(q) || q->status != PGW_TX_IDLE ||
+        !pgw_walker_handed_whole(&c->from_client) || !answer_is_whole(s))
+        return;
+    if (pgw_reply_sent(q, PGW_REPLY_QUERY, PGW_REPLY_SWALLOW, 0) == PGW_REPLY_NOTED)
+        stream_send(&s->stream, span_of(empty_query, sizeof(empty_query)));
+}
+
 void relay_settle(struct client *c)
 {
     if (c->phase == CLIENT_LOST) {
@@ -431,6 +446,8 @@ void relay_settle(struct client *c)
         if (c->phase != CLIENT_ACTIVE || ends_now(c))
             return;
     }
+    if (pool_policy(c->pool)->pool_mode != CONF_SESSION)
+        tell_syncs(c);
     link_arm(c);
 }
 
