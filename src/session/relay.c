@@ -129,6 +129,13 @@ static bool send_header_start(struct client *c, struct pgw_span held)
     return true;
 }
 
+/* Is there need for answers that the server would keep back until a Sync or Flush? */
+static bool needs_flush(const struct client *c, enum admission admission)
+{
+    return admission == FULL /* so that there will be room: see pgwire/reply.h */ ||
+           (c->said_terminate && pgw_reply_is_unsynced(&c->server->replies));
+}
+
 static struct span forward(struct client *c, struct span data)
 {
     struct pgw_span in = span_out(data);
@@ -154,7 +161,7 @@ static struct span forward(struct client *c, struct span data)
             if (gone(c))
                 return nothing;
             send_server(c, run, at);
-            if (admission == FULL) /* so that there will be room: see pgwire/reply.h */
+            if (needs_flush(c, admission))
                 stream_send(&c->server->stream, span_of(flush, sizeof(flush)));
             return admission == STOP ? nothing : span_skip(data, (size_t)(at - data.ptr));
         }
@@ -399,7 +406,7 @@ static bool ends_now(struct client *c)
         client_refuse(c, PGW_STATE_FEATURE_NOT_SUPPORTED,
                       "transaction blocks are not allowed in statement mode");
     } else if (c->said_terminate &&
-               (!pgw_reply_is_owed(&s->replies) || pgw_reply_is_unsynced(&s->replies))) {
+               (!pgw_reply_is_owed(&s->replies) || pgw_reply_is_copying_in(&s->replies))) {
         client_close_sent(c, "client closed the connection");
     } else if (c->leaving && link_is_at_rest(c)) {
         client_refuse(c, PGW_STATE_ADMIN_SHUTDOWN, "weir is shutting down");
