@@ -55,14 +55,15 @@ enum admission {
     STOP, /* nothing of it or behind it will be sent */
 };
 
-/* Others have waited long: does this client pipeline without ever leaving a gap? */
+/* Others have waited long: does this client pipeline without ever leaving a gap? What belongs to a
+ * COPY goes on, or it would never end. */
 static bool must_hold_back(const struct client *c)
 {
     const struct pgw_reply_queue *q = &c->server->replies;
     const struct conf_policy *policy = pool_policy(c->pool);
 
     if (!pgw_reply_is_owed(q) || pgw_reply_is_unsynced(q) || policy->pool_mode == CONF_SESSION ||
-        q->status != PGW_TX_IDLE)
+        q->status != PGW_TX_IDLE || pgw_reply_is_copying_in(q))
         return false;
     return pool_waited(c->pool, loop_now_ns(c->thread->loop), policy->pipeline_hold_ns);
 }
@@ -286,9 +287,13 @@ static void hold(struct client *c, struct span data)
 
 static bool may_go_on(const struct client *c)
 {
-    return c->phase == CLIENT_IDLE || (c->phase == CLIENT_ACTIVE && !c->said_terminate &&
-                                       !(c->held_back && pgw_reply_is_owed(&c->server->replies)) &&
-                                       pgw_reply_room(&c->server->replies) >= SERVER_REPLIES / 2);
+    if (c->phase != CLIENT_ACTIVE)
+        return c->phase == CLIENT_IDLE;
+
+    const struct pgw_reply_queue *q = &c->server->replies;
+    bool held_back = c->held_back && pgw_reply_is_owed(q) && !pgw_reply_is_copying_in(q);
+
+    return !c->said_terminate && !held_back && pgw_reply_room(q) >= SERVER_REPLIES / 2;
 }
 
 /* Goes on with what is held. */
