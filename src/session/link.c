@@ -10,7 +10,8 @@
 #define UNSENT_MAX ((size_t)256 << 10)
 #define UNSENT_MIN ((size_t)16 << 10)
 
-/* The same towards a server, for which its client is not read. */
+/* A server may have this much unsent before its client is not read any more; then it is read again
+ * below a quarter. */
 #define PENDING_MAX ((size_t)256 << 10)
 
 /* ---- slow clients ---- */
@@ -109,10 +110,18 @@ void link_read_client(struct client *c)
 {
     if (!c->unread || c->held.len > HELD_MAX / 2)
         return;
-    if (c->server != NULL && stream_unsent(&c->server->stream) > PENDING_MAX / 4)
-        return;
+    if (c->server != NULL && stream_unsent(&c->server->stream) > PENDING_MAX)
+        return; /* drained() comes */
     c->unread = false;
     stream_receive(&c->stream);
+}
+
+void link_pace_client(struct client *c)
+{
+    if (c->unread || stream_unsent(&c->server->stream) <= PENDING_MAX)
+        return;
+    c->unread = true;
+    stream_stop(&c->stream);
 }
 
 /* ---- joining ---- */

@@ -43,6 +43,9 @@ void link_unstick(struct client *c);
 /* The client has taken what it had too much of. */
 void link_drained(struct client *c);
 
+/* The client is not read while its server has too much unsent. */
+void link_pace_client(struct client *c);
+
 /* Reads the client again if nothing speaks against it any more. */
 void link_read_client(struct client *c);
 

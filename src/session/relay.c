@@ -335,8 +335,10 @@ void relay_received(struct client *c, struct span data)
         if (rest.len > 0 && !gone(c))
             hold(c, rest);
     }
-    if (c->phase == CLIENT_ACTIVE)
+    if (c->phase == CLIENT_ACTIVE) {
+        link_pace_client(c);
         relay_settle(c);
+    }
 }
 
 /* ---- waiting ---- */
