@@ -215,6 +215,8 @@ static void received(struct sock *sock, struct span data)
         }
         if (answer == PGW_INVALID ||
             !(piece.starts ? begin(c, &piece, at, &run) : go_on(c, &piece, at, &run))) {
+            if (run.from < at)
+                run_cut(&run, at, at); /* what was whole before it */
             relay_server_broke(c, s->from_server.type);
             return;
         }

@@ -531,8 +531,9 @@ void relay_server_broke(struct client *c, uint8_t letter)
     link_abandon(c, false);
     if (c->phase == CLIENT_LOST)
         client_settle(c);
-    else
-        client_close_sent(c, "server broke the protocol");
+    else /* nothing of the message was passed on */
+        client_refuse(c, PGW_STATE_PROTOCOL_VIOLATION,
+                      "message type %u of the server does not answer what was asked", letter);
 }
 
 void relay_stop(struct client *c)
