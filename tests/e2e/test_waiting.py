@@ -12,7 +12,6 @@ without getting a CPU (/proc/PID/task/*/schedstat), which is the machine's doing
 """
 
 import collections
-import glob
 import random
 import selectors
 import socket
@@ -23,6 +22,7 @@ import unittest
 from crowd import cut
 from message import startup
 from pooling import Pooling, scaled
+from proc import waited_for_a_cpu
 from scripted_server import greeting, one_row, ready
 from wire import CHUNK, DEADLINE_S, query
 
@@ -155,15 +155,6 @@ class World:
 
 def pooling(world, **keys):
     return Pooling([world.entry], secrets={"app": "secret"}, **keys)
-
-
-def waited_for_a_cpu(pid):
-    """Seconds that the threads of a process stood ready, all together."""
-    total = 0
-    for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
-        with open(path, encoding="ascii") as file:
-            total += int(file.read().split()[1])
-    return total / 1e9
 
 
 def longest_beside_idle(waits, idles):
