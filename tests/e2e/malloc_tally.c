@@ -26,12 +26,12 @@ static struct tally *tallies;
 static _Atomic unsigned n_threads;
 static _Thread_local struct tally *own __attribute__((tls_model("initial-exec")));
 
-/* NOLINTBEGIN(bugprone-reserved-identifier): names of glibc */
+/* NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): names of glibc */
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_realloc(void *p, size_t size);
 extern void *__libc_memalign(size_t alignment, size_t size);
-/* NOLINTEND(bugprone-reserved-identifier) */
+/* NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming) */
 
 __attribute__((constructor)) static void open_tallies(void)
 {
