@@ -100,7 +100,10 @@ void client_received(struct client *c, struct span data)
 
 static void received(struct sock *s, struct span data)
 {
-    client_received(client_of(s), data);
+    struct client *c = client_of(s);
+
+    client_received(c, data);
+    client_check(c);
 }
 
 static bool is_relayed(const struct client *c)
@@ -116,6 +119,7 @@ static void ended(struct sock *s, int error)
         relay_ended(c, error);
     else
         client_close(c, error == 0 ? "client closed the connection" : strerrordesc_np(-error));
+    client_check(c);
 }
 
 static void drained(struct sock *s)
@@ -124,6 +128,7 @@ static void drained(struct sock *s)
 
     if (is_relayed(c))
         relay_drained(c);
+    client_check(c);
 }
 
 /* Whoever stops a receive has noted that in the client. */
