@@ -4,7 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "front.h"
+#include "sessions.h"
 
 #define BYTES(text) (text), sizeof(text) - 1
 
@@ -186,6 +188,32 @@ FRONT_TEST(sessions, stop_with_letters_on_their_way)
         close(fds[i]);
     }
     cr_assert_eq(FRONT_COUNT(&f, n_accepted), 9);
+    front_fini(&f);
+}
+
+/* The same where the last client that is there goes before the letter comes. */
+FRONT_TEST(sessions, stop_with_a_late_letter)
+{
+    struct front f;
+    struct client *late;
+    int there, late_fd, accepted;
+
+    front_init(&f, &(struct front_config){.engine = *engine});
+    there = front_login(&f, "app", NULL);
+    front_connect_pair(&late_fd, &accepted);
+    atomic_fetch_add(&f.sessions->shards[0].n_clients, 1);
+    late = client_new(f.sessions, &f.sessions->shards[0], accepted);
+    cr_assert_not_null(late);
+    f.stopped = true;
+    front_do(&f, 0, stop, &f);
+    hear_fatal(there, "57P01", "shutting down");
+    close(there);
+    front_await_clients(&f, 1);
+    cr_assert_lt(sem_trywait(&f.gone), 0, "it has not come yet");
+    thread_post(&f.crew.threads[0], &late->letter);
+    front_await_gone(&f);
+    hear_end(late_fd);
+    close(late_fd);
     front_fini(&f);
 }
 
