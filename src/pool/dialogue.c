@@ -109,9 +109,16 @@ static enum dialogue_step ready(struct dialogue *d, struct pgw_span body)
     return DIALOGUE_READY;
 }
 
+/* How much of a text goes into max bytes without cutting a character of UTF-8. */
 static int precision(struct pgw_span text, size_t max)
 {
-    return (int)(text.len < max ? text.len : max);
+    size_t len = max;
+
+    if (text.len <= max)
+        return (int)text.len;
+    while (len > 0 && (text.ptr[len] & 0xc0) == 0x80) /* goes on with the character before */
+        len--;
+    return (int)len;
 }
 
 static enum dialogue_step refused(struct dialogue *d, struct pgw_span body)

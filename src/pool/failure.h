@@ -7,11 +7,9 @@
 #include <stdbool.h>
 
 #include "weir/base/check.h"
-#include "weir/base/span.h"
 #include "weir/pool/pool.h"
 
-/* A text that is too long is cut, not within a character of UTF-8. Unused bytes are zero, so two
- * failures are the same if their bytes are. sqlstate: five characters. */
+/* A text that is too long is cut. sqlstate: five characters. */
 void failure_set(struct pool_failure *f, const char *sqlstate, const char *format, ...)
     PRINTF_LIKE(3, 4);
 

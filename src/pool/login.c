@@ -10,6 +10,7 @@
  * it; each ends with exactly one call of control_opened() or control_open_failed().
  * Runs on: control, but for work() and work_done().
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,9 @@
 #include "pools.h"
 #include "resolve.h"
 
+/* How long a Unix socket whose queue is full (EAGAIN, see connect(2)) is left alone. */
+#define QUEUE_FULL_NS (10 * NS_PER_MS)
+
 struct login {
     struct server *server;
     struct users *users; /* holds the secret that the dialogue uses */
@@ -33,6 +37,7 @@ struct login {
     struct addr addrs[RESOLVE_ADDRS_MAX];
     unsigned n_addrs, next; /* next: the first one not tried yet */
     bool open;              /* the server's stream is; closed() has not come */
+    bool queue_full;        /* at the address before `next`, which is tried again */
 
     bool working; /* a helper has the dialogue */
     struct job work;
@@ -125,7 +130,7 @@ static void dial_next(struct login *l)
     struct server *s = l->server;
     uint64_t left_ns = time_left(l);
 
-    while (l->next < l->n_addrs && (left_ns > 0 || l->next == 0)) {
+    while (l->next < l->n_addrs) {
         unsigned n_left = l->n_addrs - l->next;
         int error;
 
@@ -209,6 +214,10 @@ static void overdue(struct wheel_timer *t)
         failure_set(&l->failure, PGW_STATE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
                     "cannot resolve host \"%s\" in time", s->pool->conf.host);
         login_fail(l, false);
+    } else if (l->queue_full) {
+        l->queue_full = false;
+        l->next--;
+        dial_next(l);
     } else if (server_phase(s) == SERVER_CONNECTING) {
         fail_to_connect(l, "no answer in time");
         stream_close(&s->stream); /* then the next address */
@@ -293,14 +302,17 @@ static void worked(struct letter *letter, struct thread *self)
 static void login_connected(struct sock *sock, int error)
 {
     struct login *l = login_of(sock);
+    struct loop *loop = control_of(l)->loop;
 
     if (error != 0) {
         fail_to_connect(l, strerrordesc_np(-error));
+        loop_timer_clear(loop, &l->server->timer);
+        l->queue_full = error == -EAGAIN && time_left(l) > QUEUE_FULL_NS;
         stream_close(&l->server->stream); /* then the next address */
         return;
     }
     server_move(l->server, SERVER_LOGIN);
-    loop_timer_set(control_of(l)->loop, &l->server->timer, time_left(l));
+    loop_timer_set(loop, &l->server->timer, time_left(l));
     go_on(l, DIALOGUE_MORE);
 }
 
@@ -327,6 +339,8 @@ static void login_closed(struct sock *sock)
     l->open = false;
     if (l->failed)
         settle(l);
+    else if (l->queue_full)
+        loop_timer_set(control_of(l)->loop, &l->server->timer, QUEUE_FULL_NS);
     else
         dial_next(l);
 }
