@@ -37,6 +37,7 @@ void control_open_failed(struct thread *control, struct server *s, const struct 
     struct rig *r = control->session;
 
     cr_assert(server_phase(s) == SERVER_CONNECTING || server_phase(s) == SERVER_LOGIN);
+    cr_assert_lt(stream_fd(&s->stream), 0, "not closed yet");
     cr_assert_not(wheel_armed(&s->timer));
     cr_assert_null(s->login);
     cr_assert_eq(strlen(why->sqlstate), 5);
@@ -279,6 +280,7 @@ struct server *rig_server_new(struct rig *r)
 
     cr_assert_not_null(s);
     s->pool = r->pool;
+    s->stream.sock.fd = -1;
     server_move(s, SERVER_CONNECTING);
     return s;
 }

@@ -266,20 +266,42 @@ Test(dialogue, an_error_without_a_code)
 /* A text of many bytes is cut, at a whole character, and leaves room for the rest. */
 Test(dialogue, a_long_error)
 {
-    char text[4000] = "";
-    struct pgw_report error = {"FATAL", "28P01", text, NULL, NULL};
-    struct backend backend = {.silent = true};
-    struct talk *t = talk_new(&backend, "secret");
-    const char *message = t->dialogue.failure.message;
+    for (size_t shift = 0; shift < 2; shift++) {
+        char text[4000] = "x";
+        struct pgw_report error = {"FATAL", "28P01", text, NULL, NULL};
+        struct backend backend = {.silent = true};
+        struct talk *t = talk_new(&backend, "secret");
+        const char *message = t->dialogue.failure.message;
 
-    for (size_t i = 0; i + 2 < sizeof(text); i += 2) {
-        text[i] = '\xc3';
-        text[i + 1] = '\xa9';
+        for (size_t i = shift; i + 2 < sizeof(text); i += 2) {
+            text[i] = '\xc3';
+            text[i + 1] = '\xa9';
+        }
+        pgw_build_error(&t->said, &error);
+        cr_assert_eq(deliver(t, span_of(t->bytes, t->said.len)), DIALOGUE_FAILED);
+        cr_assert_not_null(strstr(message, "\xc3\xa9 (28P01). the password that weir has"), "%s",
+                           message);
+        talk_free(t);
     }
+}
+
+/* What came behind the message that a helper works on is looked at when it is done. */
+Test(dialogue, bytes_behind_the_challenge)
+{
+    static const struct pgw_report error = {"FATAL", "57P01", "terminating", NULL, NULL};
+    struct backend backend = {.method = BACKEND_SCRAM, .password = "secret"};
+    struct talk *t = talk_new(&backend, "secret");
+    struct dialogue *d = &t->dialogue;
+
+    backend_take(&t->backend, span_of(d->out.buf, d->out.len), &t->said);
+    cr_assert_eq(deliver(t, span_of(t->bytes, t->said.len)), DIALOGUE_MORE);
+    pgw_writer_clear(&t->said);
+    backend_take(&t->backend, span_of(d->out.buf, d->out.len), &t->said);
     pgw_build_error(&t->said, &error);
-    cr_assert_eq(deliver(t, span_of(t->bytes, t->said.len)), DIALOGUE_FAILED);
-    cr_assert_not_null(strstr(message, "\xc3\xa9 (28P01). the password that weir has"), "%s",
-                       message);
+    cr_assert_eq(dialogue_received(d, span_of(t->bytes, t->said.len)), DIALOGUE_WORK);
+    dialogue_work(d);
+    cr_assert_eq(dialogue_worked(d), DIALOGUE_FAILED);
+    cr_assert_str_eq(d->failure.sqlstate, "57P01");
     talk_free(t);
 }
 
