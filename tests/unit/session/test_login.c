@@ -379,7 +379,6 @@ static void syncs_behind(struct front *f, struct pool *p, unsigned n)
     pgw_build_startup(&w, PGW_VERSION_3_0, params, 2);
     for (unsigned i = 0; i < n; i++)
         pgw_build_bare(&w, PGW_F_SYNC);
-    pgw_build_bare(&w, PGW_F_TERMINATE);
     cr_assert_not(w.full);
     say(fd, bytes, w.len);
     if (p->cold) {
@@ -394,8 +393,24 @@ static void syncs_behind(struct front *f, struct pool *p, unsigned n)
         hear_bytes(fd, ready, sizeof(ready));
         cr_assert_arr_eq(ready, "Z\0\0\0\x05I", 6);
     }
+    say(fd, BYTES("X\0\0\0\4"));
     hear_end(fd);
     close(fd);
+}
+
+/* A client that says goodbye at once is let in first. */
+FRONT_TEST(login, early_goodbye)
+{
+    struct front f;
+    int fd;
+
+    front_init(&f, &(struct front_config){.engine = *engine});
+    fd = front_connect(&f);
+    say(fd, BYTES("\0\0\0\x21\0\3\0\0user\0alice\0database\0app\0\0X\0\0\0\4"));
+    hear_greeting(fd, NULL);
+    hear_end(fd);
+    close(fd);
+    front_fini(&f);
 }
 
 FRONT_TEST(login, early_messages)
