@@ -151,9 +151,10 @@ class Client:
             pass
 
     def drop(self):
-        """Gone at once, with a reset."""
+        """Gone at once, with a reset, unless it has gone already."""
         sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if sock.fileno() >= 0:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 
