@@ -136,7 +136,7 @@ static enum dialogue_step refused(struct dialogue *d, struct pgw_span body)
     failure_set(&d->failure, sqlstate, "server login failed: %.*s: %.*s (%s)%s%s",
                 precision(report.severity, SEVERITY_MAX), (const char *)report.severity.ptr,
                 precision(report.message, TEXT_MAX), (const char *)report.message.ptr, sqlstate,
-                hint[0] == '\0' ? "" : ". ", hint);
+                hint[0] == '\0' ? "" : "; ", hint);
     d->permanent = failure_is_permanent(sqlstate);
     return DIALOGUE_FAILED;
 }

@@ -279,7 +279,7 @@ Test(dialogue, a_long_error)
         }
         pgw_build_error(&t->said, &error);
         cr_assert_eq(deliver(t, span_of(t->bytes, t->said.len)), DIALOGUE_FAILED);
-        cr_assert_not_null(strstr(message, "\xc3\xa9 (28P01). the password that weir has"), "%s",
+        cr_assert_not_null(strstr(message, "\xc3\xa9 (28P01); the password that weir has"), "%s",
                            message);
         talk_free(t);
     }
