@@ -17,7 +17,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "yield.h"
+#include "weir/base/yield.h"
 
 #define TAKEN UINT64_MAX
 #define HIGH_ONE (UINT64_C(1) << 32)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "yield.h"
+#include "weir/base/yield.h"
 
 /* In front of each record, aligned. */
 struct header {

@@ -8,7 +8,7 @@
  */
 #include "weir/base/mailbox.h"
 
-#include "yield.h"
+#include "weir/base/yield.h"
 
 void mailbox_init(struct mailbox *b)
 {

@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#include "yield.h"
+#include "weir/base/yield.h"
 
 _Static_assert(sizeof(struct shelf) == CACHE_LINE, "a shelf fills what it does not share");
 

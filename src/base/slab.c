@@ -17,9 +17,9 @@
 #include <sys/mman.h>
 
 #include "weir/base/poison.h"
+#include "weir/base/yield.h"
 
 #include "freelist.h"
-#include "yield.h"
 
 #define OBJECT_SIZE_MAX ((size_t)1 << 20)
 #define MAX_OBJECTS_MAX ((uint32_t)INT32_MAX)

@@ -9,6 +9,7 @@
  * Runs on: control.
  */
 #include "weir/base/clock.h"
+#include "weir/base/yield.h"
 
 #include "control.h"
 #include "pools.h"
@@ -162,6 +163,7 @@ static void want_one_back(struct thread *control, struct pool *from)
      * (M_LOOK_BEFORE_GIVE_BACK). One wish at a time: nothing is closing yet. */
     if (atomic_load_explicit(&from->give_back, memory_order_seq_cst) == 0)
         atomic_fetch_add_explicit(&from->give_back, 1, memory_order_seq_cst);
+    YIELD_POINT(YIELD_POOL_WISHED);
     s = control_take_idle(from, loop_now_ns(control->loop), 0);
     if (s == NULL)
         return;

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "weir/base/clock.h"
+#include "weir/base/yield.h"
 
 #include "cancels.h"
 #include "control.h"
@@ -156,8 +157,10 @@ void pool_acquire(struct pool *p, struct thread *self, struct waiter *w)
             return;
         }
     }
+    YIELD_POINT(YIELD_POOL_FOUND_NONE);
     fifo_push(part, w);
     fifo_publish(part, self);
+    YIELD_POINT(YIELD_POOL_PUBLISHED);
     /* First published, then looked once more: M_NO_SECOND_LOOK, M_ASK_BEFORE_PUBLISHING. */
     pool_look(part, self);
     turn_away(part, self);
@@ -246,6 +249,7 @@ bool pool_grant(struct pool *p, const struct thread *self, struct server *s)
 
         /* With the server in the hand, and only so: M_CLAIM_FIRST. */
         if (demand_claim(&pool_part(p, r)->demand)) {
+            YIELD_POINT(YIELD_POOL_CLAIMED);
             s->errand = ERRAND_GRANT;
             thread_post(&p->crew->threads[r], &s->letter);
             return true;
@@ -307,7 +311,9 @@ static struct server *shelve_and_look(struct pool *p, struct thread *self, struc
     unsigned number = s->number;
     uint32_t born = s->born;
 
+    YIELD_POINT(YIELD_POOL_NOBODY);
     shelves_give(&p->shelves, self->number, number);
+    YIELD_POINT(YIELD_POOL_SHELVED);
     /* Control may have swept this shelf just before: M_NO_GENERATION_RECHECK. */
     if (of_older_generation(p, born) && shelf_take_this(&part_own(p, self)->shelf, number)) {
         send_to_close(pool_server(p, number), "too old");

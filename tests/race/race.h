@@ -15,8 +15,7 @@
 #include "lib/random.h"
 #include "weir/base/check.h"
 #include "weir/base/mailbox.h"
-
-#include "../../src/base/yield.h"
+#include "weir/base/yield.h"
 
 /* Seconds from race_begin() after which the program fails: somebody hangs. Times the factor. */
 #define RACE_DEADLINE_S 110

@@ -8,15 +8,11 @@
  * after it: then the round does not end. Proven besides: a server is in one hand, no limit is
  * exceeded, and after each round nobody waits and nothing is promised.
  */
-#include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "race.h"
 
@@ -52,7 +48,6 @@ struct reactor {
     struct test *test;
     struct thread *thread;
     struct arena *arena;
-    pthread_t pthread;
     struct letter begin, end;
     struct random random;
     unsigned n_busy; /* clients */
@@ -73,7 +68,6 @@ struct test {
     struct round rest;
     unsigned n_rounds, n_logins;
     struct login *logins;
-    sem_t finished;
 };
 
 /* The other end of a server. */
@@ -397,13 +391,11 @@ static void renew(struct letter *l, struct thread *self)
 
 /* ---- threads ---- */
 
-static void *run_loop(void *arg)
+static void run_loop(void *arg)
 {
     struct reactor *r = arg;
 
     RACE_CHECK(loop_run(r->thread->loop) == 0);
-    sem_post(&r->test->finished);
-    return NULL;
 }
 
 static void make_reactor(struct test *t, unsigned i, const struct race *race)
@@ -437,6 +429,7 @@ static void make_pools(struct test *t)
     struct conf_error error;
     char text[512];
 
+    RACE_CHECK(t->scenario->n_pools <= N_POOLS_MAX);
     snprintf(text, sizeof(text),
              "weir = { default_pool_size = %u; max_db_connections = %u; "
              "server_login_retry = \"10ms\"; };\n"
@@ -452,19 +445,6 @@ static void make_pools(struct test *t)
         for (unsigned r = 0; r < t->scenario->n_reactors; r++)
             RACE_CHECK(pool_join(t->each[i], &t->crew.threads[r]) == 0);
     }
-}
-
-static void wait_for_end(struct test *t, const struct race *race)
-{
-    struct timespec deadline = {.tv_sec = (time_t)(race->deadline_ms / 1000)};
-
-    for (unsigned i = 0; i <= t->scenario->n_reactors; i++)
-        while (sem_clockwait(&t->finished, CLOCK_MONOTONIC, &deadline) != 0)
-            if (errno != EINTR)
-                race_fail("%s: somebody waits for ever, %u rounds before the end",
-                          t->scenario->name, t->n_rounds);
-    for (unsigned i = 0; i <= t->scenario->n_reactors; i++)
-        pthread_join(t->reactors[i].pthread, NULL);
 }
 
 static void report(const struct test *t)
@@ -511,7 +491,6 @@ static void run(const struct scenario *scenario, const struct race *race)
     t->renew.open = renew;
     t->rest.visit = check_at_rest;
     t->rest.done = at_rest;
-    sem_init(&t->finished, 0, 0);
     for (unsigned i = 0; i <= scenario->n_reactors; i++)
         make_reactor(t, i, race);
     make_pools(t);
@@ -520,9 +499,7 @@ static void run(const struct scenario *scenario, const struct race *race)
     if (scenario->leaves == 0)
         t->pools->second.fire = never_mind;
     begin_all(t);
-    for (unsigned i = 0; i <= scenario->n_reactors; i++)
-        RACE_CHECK(pthread_create(&t->reactors[i].pthread, NULL, run_loop, &t->reactors[i]) == 0);
-    wait_for_end(t, race);
+    race_run(race, scenario->n_reactors + 1, run_loop, t->reactors, sizeof(t->reactors[0]));
     report(t);
     pools_free(t->pools);
     for (unsigned i = 0; i <= scenario->n_reactors; i++) {
@@ -530,7 +507,6 @@ static void run(const struct scenario *scenario, const struct race *race)
         arena_free(t->reactors[i].arena);
     }
     free_logins(t);
-    sem_destroy(&t->finished);
     free(t);
 }
 

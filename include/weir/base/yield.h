@@ -25,6 +25,13 @@ enum yield_point {
 
     YIELD_SLAB_NONE_OPEN, /* a taker has found no object and not made room for more */
 
+    YIELD_POOL_FOUND_NONE, /* a client found no server and is not published as a waiter */
+    YIELD_POOL_PUBLISHED,  /* ... is, and has not looked once more */
+    YIELD_POOL_CLAIMED,    /* a server is promised to a reactor and not posted */
+    YIELD_POOL_NOBODY,     /* a releaser found nobody who waits and has not shelved its server */
+    YIELD_POOL_SHELVED,    /* ... has, and has not looked who came meanwhile */
+    YIELD_POOL_WISHED,     /* control wants a server back and has not looked for an idle one */
+
     YIELD_LOG_PUT,     /* a record is in the ring, and its reader has not been told */
     YIELD_LOG_HUSHING, /* the reader has the mail, and will not be told again yet */
     YIELD_LOG_HUSHED,  /* it will be told anew, and has not read */
