@@ -2,7 +2,7 @@
  * What is done with a server whose client has gone, so that it can work for others or is closed:
  *
  *   half a message was forwarded         closed: whatever came next would be taken for its rest
- *   a COPY waits for the client's data   CopyFail, then as below
+ *   a COPY waits for the client's data   CopyFail, and Sync if by Execute; then as below
  *   the client said Terminate            what it asked for before runs to its end
  *   it was cut off                       client_lost: what runs is cancelled, or runs to its end
  *   a batch without its Sync             ROLLBACK, Sync, ROLLBACK: a Sync alone would commit it,
@@ -110,6 +110,13 @@ static bool send_copy_fail(struct client *c)
 
 /* ---- the steps ---- */
 
+/* The batch of a COPY by Execute fails with it, so its Sync commits nothing. It must be the next
+ * message: Syncs among the data make it impossible to tell whether others would be skipped. */
+static bool fail_copy(struct client *c)
+{
+    return send_copy_fail(c) && (!pgw_reply_is_unsynced(&c->server->replies) || send_sync(c));
+}
+
 static bool roll_back(struct client *c)
 {
     if (pgw_reply_is_unsynced(&c->server->replies))
@@ -134,7 +141,7 @@ static enum outcome finish(struct client *c)
     struct pgw_reply_queue *q = &c->server->replies;
 
     if (pgw_reply_is_copying_in(q)) /* also one that begins only now */
-        return after(send_copy_fail(c));
+        return after(fail_copy(c));
     if (c->server->n_cancels > 0)
         return WAIT;
     if (pgw_reply_is_owed(q) && !pgw_reply_is_unsynced(q))
