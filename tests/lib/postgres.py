@@ -78,6 +78,14 @@ class Postgres:
 
     def _start(self, tries=5):
         self.port = free_port()
+        try:
+            self._run()
+        except BaseException:
+            if tries == 0 or "could not bind" not in self.process.output():
+                raise
+            self._start(tries - 1)
+
+    def _run(self):
         settings = self.settings | {"port": self.port, "unix_socket_directories": self.folder}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self.process = Process(unprivileged([binary("postgres"), "-D", self.data, *options], "INT"))
@@ -85,9 +93,16 @@ class Postgres:
             self.process.wait_for("database system is ready to accept connections", timeout=60)
         except BaseException:
             self.process.kill()
-            if tries == 0 or "could not bind" not in self.process.output():
-                raise
-            self._start(tries - 1)
+            raise
+
+    @contextlib.contextmanager
+    def stopped(self):
+        """Not running within the `with` block, and there again behind it, at the same port."""
+        self._stop()
+        try:
+            yield
+        finally:
+            self._run()
 
     def _stop(self):
         with self.process:

@@ -7,7 +7,7 @@
         session.send(command_complete("SELECT 1") + ready("I"))
 
 It lets everybody in, answers what `answer(session, message)` returns, if given one, and keeps silent
-otherwise. Every byte received and every connection, open or not, stays on record.
+otherwise; a Terminate ends the connection. Every byte received and every connection, open or not, stays on record.
 """
 
 import socket
@@ -35,7 +35,9 @@ class Session:
         self.messages = []
         self.ended = False         # the peer has closed
         self._socket = connection
-        self._rest = b""           # of a message that has not come whole
+        self._rest = bytearray()   # of a message that has not come whole
+        self._reads = threading.Event()
+        self._reads.set()
 
     def send(self, data):
         self._socket.sendall(data)
@@ -50,6 +52,13 @@ class Session:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         # The reading thread keeps the descriptor in use: only this breaks it off at once.
         self._socket.shutdown(socket.SHUT_RD)
+
+    def pause(self):
+        """Receives nothing any more, but for what is on its way already."""
+        self._reads.clear()
+
+    def go_on(self):
+        self._reads.set()
 
     def letters(self):
         """Those of the whole messages that have come."""
@@ -71,11 +80,14 @@ class Session:
 
     def serve(self):
         while not self.ended:
+            self._reads.wait()
             try:
                 data = self._socket.recv(65536)
             except OSError:
                 data = b""
             for message in self._take(data):
+                if message.letter == "X":
+                    return
                 if self.server.answer is not None:
                     self._answer(message)
 
@@ -84,13 +96,15 @@ class Session:
             self.ended = not data
             self.received += data
             self._rest += data
-            whole = []
-            while len(self._rest) >= 5:
-                length = struct.unpack("!I", self._rest[1:5])[0]
-                if len(self._rest) < 1 + length:
+            whole, at = [], 0
+            while len(self._rest) - at >= 5:
+                letter, length = struct.unpack_from("!cI", self._rest, at)
+                end = at + 1 + length
+                if len(self._rest) < end:
                     break
-                whole.append(Message(chr(self._rest[0]), self._rest[5:1 + length]))
-                self._rest = self._rest[1 + length:]
+                whole.append(Message(letter.decode("latin-1"), bytes(self._rest[at + 5:end])))
+                at = end
+            del self._rest[:at]
             self.messages += whole
             self.server.changed.notify_all()
         return whole
@@ -122,6 +136,8 @@ class ScriptedServer:
 
     def __exit__(self, *_):
         self._listener.close()
+        for session in self.sessions:
+            session.go_on()
         for connection in list(self._connections):
             connection.close()
 

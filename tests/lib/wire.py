@@ -34,6 +34,7 @@ class Answer:
 
     def __init__(self, messages):
         self.messages = messages
+        self.names = [name for message in messages if message.letter == "T" for name in names_of(message.body)]
         self.rows = [row_of(message.body) for message in messages if message.letter == "D"]
         self.tags = [message.body[:-1].decode() for message in messages if message.letter == "C"]
         self.errors = [ServerError(message) for message in messages if message.letter == "E"]
@@ -51,6 +52,16 @@ class Answer:
         if self.errors:
             raise self.errors[0]
         return self.rows[0][0]
+
+
+def names_of(body):
+    """The columns of a RowDescription."""
+    names, at = [], 2
+    for _ in range(struct.unpack_from("!H", body)[0]):
+        end = body.index(b"\0", at)
+        names.append(body[at:end].decode())
+        at = end + 19
+    return names
 
 
 def row_of(body):
