@@ -15,7 +15,7 @@ from pooling import Pooling, database, scaled
 from postgres import Postgres
 from process import write_file
 from scripted_server import greeting, one_row, ready
-from wire import ServerError
+from wire import ServerError, query
 
 PASSWORD = "pass word"
 PROMPT_S = 5  # what must come at once comes within this, on a slow machine too
@@ -107,20 +107,35 @@ class PoolSizeTest(LimitCase):
 
     async def visit(self, weir, number, deadline):
         """Comes, works and goes in one of several ways until the time is over."""
-        n_done = 0
-        while time.monotonic() < deadline or n_done == 0:
+        ways = (self.commit, self.leave_open, self.end_server, self.leave_unread)
+        while True:
             client = await Client.connect(weir.port, "few", "postgres")
             for _ in range(3):
                 self.assertEqual(await client.query(f"select {number}"), [(str(number),)])
             await client.query("begin")
             self.assertEqual(await client.extended(f"select {number}"), [(str(number),)])
-            if number % 3 == 0:
-                client.drop()
-            else:
-                await client.query("commit")
-                await (client.close() if number % 3 == 1 else client.hang_up())
-            n_done += 1
-        return n_done
+            await ways[number % len(ways)](client)
+            if time.monotonic() > deadline:
+                return
+
+    async def commit(self, client):
+        await client.query("commit")
+        await client.close()
+
+    async def leave_open(self, client):
+        """Its transaction is rolled back, its server goes on."""
+        client.drop()
+
+    async def end_server(self, client):
+        error = await refusal(client.query("select pg_terminate_backend(pg_backend_pid())"))
+        self.check_refused(error, "57P01", "terminating connection")
+        client.drop()
+
+    async def leave_unread(self, client):
+        """So much that its server is not worth keeping."""
+        client.send(query("select repeat('x', 1000) from generate_series(1, 20000)"))
+        await client.next()
+        client.drop()
 
     async def crowd(self, weir):
         deadline = time.monotonic() + scaled(2, 2, 60)
