@@ -5,8 +5,8 @@
 #include "weir/base/arena.h"
 #include "weir/pool/cancel.h"
 
-/* A client may have this much unsent before its server is not read any more; it is read again below
- * a quarter. */
+/* A client may have this much unsent, and no more than a sixteenth of the arena, before its server
+ * is not read any more; it is read again below a quarter. */
 #define UNSENT_MAX ((size_t)256 << 10)
 #define UNSENT_MIN ((size_t)16 << 10)
 
@@ -26,13 +26,12 @@ static size_t unsent_limit(const struct shard *h)
 {
     const struct arena *a = h->all->config.arena;
 
-    if (!arena_above(a, 75))
-        return UNSENT_MAX;
+    size_t total = arena_n_chunks(a) * arena_chunk_size(a);
+    size_t most = total / 16 < UNSENT_MAX ? total / 16 : UNSENT_MAX;
+    size_t share = arena_above(a, 75) ? total / 4 / (h->n_stuck + 1) : most;
 
-    size_t share = arena_n_chunks(a) * arena_chunk_size(a) / 4 / (h->n_stuck + 1);
-
-    if (share > UNSENT_MAX)
-        return UNSENT_MAX;
+    if (share > most)
+        share = most;
     return share > UNSENT_MIN ? share : UNSENT_MIN;
 }
 
