@@ -18,6 +18,14 @@ static const char *const applies_text[] = {
     [SCHEMA_RESTART] = "restart",
 };
 
+#define RELOAD_TODAY                                                                               \
+    "That is what will be: today a reload changes log_level, logfile and shutdown_timeout, and "   \
+    "all else waits for the next start."
+
+static const char applies_help[] =
+    "Applies: live = at a reload, for everything; new connections = at a reload, for what connects "
+    "from then on; restart = only when weir starts. " RELOAD_TODAY;
+
 /* Writes text in lines of at most WIDTH columns, each after the prefix. */
 static void write_wrapped(FILE *out, const char *prefix, const char *text)
 {
@@ -161,10 +169,10 @@ void conf_example_write(FILE *out)
           "# in double quotes. Relative files count from the folder of this file. A part may be "
           "kept\n"
           "# in another file: @include \"FILE\".\n"
-          "#\n"
-          "# Applies: live = at a reload, for everything; new connections = at a reload, for what\n"
-          "# connects from then on; restart = only when weir starts.\n\n",
+          "#\n",
           out);
+    write_wrapped(out, "# ", applies_help);
+    fputs("\n", out);
     write_weir(out);
     write_databases(out);
     write_users(out);
@@ -215,6 +223,8 @@ static void write_help_inherited(FILE *out, const char *title, enum schema_secti
 
 void conf_help_write(FILE *out)
 {
+    write_wrapped(out, "", applies_help);
+    fputs("\n", out);
     write_help_section(out, "weir = { ... };", SCHEMA_WEIR);
     write_help_section(out, "weir = { arena = { ... }; };", SCHEMA_ARENA);
     write_help_section(out, "databases = ( { ... }, ... );", SCHEMA_DATABASES);
@@ -307,7 +317,7 @@ static void write_manual_intro(FILE *out)
         "nothing.\n"
         "- *Applies* tells when a changed value counts: **live** at a reload, for everything; "
         "**new\n  connections** at a reload, for what connects from then on; **restart** only at "
-        "the next start.\n",
+        "the next start.\n\n" RELOAD_TODAY "\n",
         out);
 }
 

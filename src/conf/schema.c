@@ -88,18 +88,21 @@ static const struct schema_row rows[] = {
     {.key = "pin_reactors", AT_WEIR(pin_reactors),
      .type = SCHEMA_ENUM, .applies = SCHEMA_RESTART, .choices = switches, .default_text = "auto",
      .help = "Whether each reactor keeps to one CPU. \"auto\" does so unless a PostgreSQL on this "
-             "machine shares the CPUs."},
+             "machine shares the CPUs, a quota gives a part of them only, or there are fewer CPUs "
+             "than reactors."},
 
     {.topic = "Clients",
      .key = "max_client_conn", AT_WEIR(max_client_conn),
      .type = SCHEMA_INTEGER, .applies = SCHEMA_LIVE, .min = 1, .max = CLIENTS_MAX,
      .default_text = "1000",
-     .help = "Most clients that may be connected at once; further ones are refused with 53300."},
+     .help = "Most clients that may be connected at once, those of the admin console not counted; "
+             "further ones are refused with 53300."},
     {.key = "max_pools", AT_WEIR(max_pools),
      .type = SCHEMA_INTEGER, .applies = SCHEMA_LIVE, .min = 1, .max = CLIENTS_MAX,
      .default_text = "10000",
-     .help = "Most pools (pairs of database and user) at once. It bounds what clients can make "
-             "the daemon hold when databases has a \"*\" entry: they invent the names then."},
+     .help = "Most pools (pairs of database and user). One that was used stays until weir ends. It "
+             "bounds what clients can make the daemon hold when databases has a \"*\" entry: they "
+             "invent the names then."},
     {.key = "client_login_timeout", AT_WEIR(client_login_timeout_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_NEW_CONNECTIONS, .min = 100 * NS_PER_MS,
      .max = DAY, .zero = "no limit", .default_text = "1min",
@@ -107,8 +110,8 @@ static const struct schema_row rows[] = {
     {.key = "cancel_wait_timeout", AT_WEIR(cancel_wait_timeout_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_LIVE, .min = 100 * NS_PER_MS, .max = HOUR,
      .default_text = "10s",
-     .help = "How long a cancel request may take to reach its server. A server whose cancel does "
-             "not end in that time is closed rather than reused."},
+     .help = "How long a server that nobody needs any more waits for a cancel request which is "
+             "still on its way to it. Then it is closed: the request might hit the next query."},
     {.key = "shutdown_timeout", AT_WEIR(shutdown_timeout_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_LIVE, .min = 100 * NS_PER_MS, .max = DAY,
      .zero = "no limit", .default_text = "1min",
@@ -125,7 +128,7 @@ static const struct schema_row rows[] = {
      .type = SCHEMA_FILE, .applies = SCHEMA_LIVE, .max = TEXT_MAX, .zero = "none",
      .default_text = "",
      .help = "File with a line \"user\" \"secret\" for each user; a secret is a password, an md5 "
-             "hash or a SCRAM verifier, as in pg_authid. It is read again at every reload."},
+             "hash or a SCRAM verifier, as in pg_authid."},
     {.key = "scram_iterations", AT_WEIR(scram_iterations),
      .type = SCHEMA_INTEGER, .applies = SCHEMA_NEW_CONNECTIONS, .min = 1, .max = 1000000,
      .default_text = "4096",
@@ -157,14 +160,14 @@ static const struct schema_row rows[] = {
     {.key = "tcp_user_timeout", AT_WEIR(tcp_user_timeout_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_NEW_CONNECTIONS, .min = NS_PER_MS, .max = HOUR,
      .step = NS_PER_MS, .zero = "off", .default_text = "0",
-     .help = "TCP_USER_TIMEOUT of the kernel. It also ends connections whose peer is alive but "
-             "does not read for that long, so it is off; tcp_dead_after finds dead peers without "
-             "that."},
+     .help = "TCP_USER_TIMEOUT of the kernel: a connection whose peer has acknowledged nothing for "
+             "this long while data is on its way to it is ended. So is one whose peer is alive but "
+             "does not read for that long; therefore it is off."},
     {.key = "tcp_dead_after", AT_WEIR(tcp_dead_after_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_LIVE, .min = NS_PER_S, .max = DAY, .zero = "off",
      .default_text = "30s",
-     .help = "A peer that has acknowledged nothing for this long while data is on its way to it "
-             "is dead. A peer that merely reads slowly is not."},
+     .help = "Has no effect yet. A peer that has acknowledged nothing for this long while data is "
+             "on its way to it is dead. A peer that merely reads slowly is not."},
 
     {.topic = "Log",
      .key = "log_level", AT_WEIR(log_level),
@@ -183,7 +186,7 @@ static const struct schema_row rows[] = {
      .help = "Write a line with the reason for each client that leaves."},
     {.key = "log_pooler_errors", AT_WEIR(log_pooler_errors),
      .type = SCHEMA_BOOL, .applies = SCHEMA_LIVE, .default_text = "true",
-     .help = "Write a line for each error that weir itself, not a server, sends to a client."},
+     .help = "Write a line for each error with which weir itself, not a server, ends a client."},
 
     {.topic = "Pools",
      .key = "pool_mode", AT_ALL_LEVELS(pool_mode),
@@ -198,8 +201,8 @@ static const struct schema_row rows[] = {
      .help = "Most server connections of one pool, that is of one pair of database and user."},
     {.key = "min_pool_size", AT_ALL_LEVELS(min_pool_size),
      .type = SCHEMA_INTEGER, .applies = SCHEMA_LIVE, .max = POOL_SIZE_MAX, .default_text = "0",
-     .help = "Server connections that a pool keeps open even when nobody needs them. At most the "
-             "pool's size."},
+     .help = "Server connections that a pool keeps open even when nobody needs them, from its first "
+             "use on. At most the pool's size."},
     {.key = "max_db_connections",
      AT_LEVELS(max_db_connections, SCHEMA_WEIR | SCHEMA_DATABASES),
      .type = SCHEMA_INTEGER, .applies = SCHEMA_LIVE, .min = 1, .max = CLIENTS_MAX,
@@ -213,8 +216,8 @@ static const struct schema_row rows[] = {
     {.key = "query_wait_timeout", AT_ALL_LEVELS(query_wait_timeout_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_LIVE, .min = NS_PER_MS, .max = YEAR,
      .zero = "no limit", .default_text = "2min",
-     .help = "How long a query may wait for a server. Then its client is told why none came and "
-             "is disconnected."},
+     .help = "How long a query may wait for a server. Then its client is told so and is "
+             "disconnected. On a pool that never had a server the login waits, as long at most."},
     {.key = "pipeline_hold", AT_ALL_LEVELS(pipeline_hold_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_LIVE, .max = HOUR, .default_text = "10ms",
      .help = "When others have waited this long, a client that pipelines without a pause gives "
@@ -226,11 +229,14 @@ static const struct schema_row rows[] = {
     {.key = "client_write_timeout", AT_ALL_LEVELS(client_write_timeout_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_LIVE, .min = 100 * NS_PER_MS, .max = YEAR,
      .zero = "never", .default_text = "0",
-     .help = "A client that takes none of the data waiting for it for this long is disconnected."},
+     .help = "A client so slow that its server is not read any more, because too much data waits "
+             "for it (256 kB, less where the arena fills), is disconnected when it takes none of "
+             "that for this long."},
     {.key = "server_connect_timeout", AT_ALL_LEVELS(server_connect_timeout_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_NEW_CONNECTIONS, .min = 10 * NS_PER_MS,
      .max = HOUR, .default_text = "15s",
-     .help = "How long connecting to a server and logging in there may take."},
+     .help = "How long connecting to a server and logging in there may take, and how long "
+             "delivering a cancel request to it."},
     {.key = "server_login_retry", AT_ALL_LEVELS(server_login_retry_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_LIVE, .min = 10 * NS_PER_MS, .max = HOUR,
      .default_text = "15s",
@@ -246,17 +252,19 @@ static const struct schema_row rows[] = {
     {.key = "session_drain_timeout", AT_ALL_LEVELS(session_drain_timeout_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_LIVE, .min = 100 * NS_PER_MS, .max = YEAR,
      .zero = "never", .default_text = "0",
-     .help = "When a reload has moved a database elsewhere: how long a client in session mode may "
-             "keep its old server. It is then ended with 57P01 as soon as it is idle."},
+     .help = "Has no effect yet. When a reload has moved a database elsewhere: how long a client in "
+             "session mode may keep its old server. It is then ended with 57P01 as soon as it is "
+             "idle."},
     {.key = "fail_fast", AT_ALL_LEVELS(fail_fast),
      .type = SCHEMA_BOOL, .applies = SCHEMA_LIVE, .default_text = "false",
      .help = "When a server cannot be reached, tell waiting clients at once instead of letting "
              "them wait up to query_wait_timeout for it to come back."},
     {.key = "reset", AT_ALL_LEVELS(reset),
      .type = SCHEMA_ENUM, .applies = SCHEMA_LIVE, .choices = resets, .default_text = "suspect",
-     .help = "When a server is cleaned of what a client left behind (settings, temporary tables, "
-             "locks) before another client gets it: \"always\", \"suspect\" (when something that "
-             "may leave traces was run) or \"never\"."},
+     .help = "Has no effect yet: in session mode a server is cleaned when its client leaves, else "
+             "never. When a server is cleaned of what a client left behind (settings, temporary "
+             "tables, locks) before another client gets it: \"always\", \"suspect\" (when something "
+             "that may leave traces was run) or \"never\"."},
     {.key = "client_lost", AT_ALL_LEVELS(client_lost),
      .type = SCHEMA_ENUM, .applies = SCHEMA_LIVE, .choices = client_losts,
      .default_text = "cancel",
@@ -268,7 +276,8 @@ static const struct schema_row rows[] = {
              "server. If there is more, the server is closed."},
     {.key = "client_lost_drain_timeout", AT_ALL_LEVELS(client_lost_drain_timeout_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_LIVE, .max = HOUR, .default_text = "1s",
-     .help = "How long that reading may take before the server is closed."},
+     .help = "How long that reading may take before the server is closed; with client_lost = "
+             "\"cancel\" also how long the cancel may take."},
 
     {.topic = "Memory",
      .key = "arena", AT_WEIR(arena),
@@ -317,8 +326,7 @@ static const struct schema_row rows[] = {
     {.key = "password", AT_DATABASE(password),
      .type = SCHEMA_STRING, .applies = SCHEMA_NEW_CONNECTIONS, .secret = true, .max = TEXT_MAX,
      .zero = "the user's secret from auth_file", .default_text = "",
-     .help = "The password for logging in at the server. A changed one closes nothing; it counts "
-             "for new logins."},
+     .help = "The password for logging in at the server."},
 
     {.key = "name", AT_USER(name),
      .type = SCHEMA_STRING, .applies = SCHEMA_LIVE, .required = true, .min = 1,

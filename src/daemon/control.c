@@ -4,8 +4,8 @@
  * A reload happens in two steps. First a child checks the file (checker.h); only then is it loaded
  * here and put in the place of the old snapshot. Whatever fails on the way, the old one stays. A
  * HUP that comes during a check asks for another one after it, because the file may have changed
- * after the child read it. What a reload changes is the log; all other parts keep the configuration
- * of the start.
+ * after the child read it. What a reload changes is the log and shutdown_timeout; all other parts
+ * keep the configuration of the start.
  *
  * A stop goes down the layers: no new clients, then the clients end with their transactions, then
  * the servers are closed, then the loops end. shutdown_timeout or a second signal ends the process
@@ -98,7 +98,7 @@ static void swap_conf(struct control *c)
     conf_put(c->conf);
     c->conf = new;
     apply_conf(c);
-    log_info(NULL, "reloaded; pools, databases and users keep the configuration of the start",
+    log_info(NULL, "reloaded; all but the log and shutdown_timeout is as it was at the start",
              "config=%s", new->path);
 }
 
