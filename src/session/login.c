@@ -184,26 +184,33 @@ static void await_greeting(struct client *c)
         l->n_input = 0;
 }
 
-static void wait_timed_out(struct client *c)
+/* key: which limit it was. Told with it is what went wrong at the server, if that is known. */
+static void wait_timed_out(struct client *c, const char *key, uint64_t timeout_ns)
 {
+    const struct pool_failure *why = pool_last_failure(c->pool);
+
     counter_add(&c->shard->counters.n_wait_timeouts, 1);
     client_refuse(c, PGW_STATE_TOO_MANY_CONNECTIONS,
-                  "query_wait_timeout: no login at the server succeeded in %.3f s",
-                  (double)pool_policy(c->pool)->query_wait_timeout_ns / NS_PER_S);
+                  "%s: no login at the server succeeded in %.3f s%s%s", key,
+                  (double)timeout_ns / NS_PER_S,
+                  why == NULL ? "" : "; the last one: ", why == NULL ? "" : why->message);
 }
 
 void login_timed_out(struct wheel_timer *t)
 {
     struct client *c = CONTAINER_OF(t, struct client, timer);
+    uint64_t login_timeout_ns = c->all->config.conf->weir.client_login_timeout_ns;
 
     if (c->phase == CLIENT_STARTUP)
         client_close(c, "client_login_timeout");
-    else if (loop_now_ns(c->thread->loop) >= login_deadline_ns(c))
+    else if (c->phase == CLIENT_LOGIN)
         client_refuse(c, PGW_STATE_PROTOCOL_VIOLATION,
                       "client_login_timeout: the login took more than %.3f s",
-                      (double)c->all->config.conf->weir.client_login_timeout_ns / NS_PER_S);
+                      (double)login_timeout_ns / NS_PER_S);
+    else if (loop_now_ns(c->thread->loop) >= login_deadline_ns(c))
+        wait_timed_out(c, "client_login_timeout", login_timeout_ns);
     else
-        wait_timed_out(c);
+        wait_timed_out(c, "query_wait_timeout", pool_policy(c->pool)->query_wait_timeout_ns);
 }
 
 /* ---- authenticated ---- */

@@ -56,6 +56,11 @@ const struct greeting *pool_greeting(const struct pool *p)
     return p->cold ? NULL : p->greeting;
 }
 
+const struct pool_failure *pool_last_failure(const struct pool *p)
+{
+    return p->last_failure;
+}
+
 void pool_await_greeting(struct pool *p, struct thread *self, struct waiter *w)
 {
     w->awaits_greeting = true;

@@ -23,6 +23,7 @@ struct pool {
     struct conf_policy policy;
     struct greeting *greeting;
     bool cold, join_fails;
+    const struct pool_failure *last_failure; /* of a cold one; set before a client comes */
     struct list waiting[SCRIPT_REACTORS], awaiting[SCRIPT_REACTORS];
     atomic_uint n_waiting, n_awaiting;
 };
