@@ -7,20 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "weir/base/clock.h"
+#include "weir/pool/tcp.h"
 
 static struct listen_options options_of(const struct conf_weir *weir)
 {
     return (struct listen_options){
         .backlog = (int)weir->listen_backlog,
         .unix_mode = (mode_t)weir->unix_socket_mode,
-        .accepted =
-            {
-                .keepalive_idle_s = (unsigned)(weir->tcp_keepalives_idle_ns / NS_PER_S),
-                .keepalive_interval_s = (unsigned)(weir->tcp_keepalives_interval_ns / NS_PER_S),
-                .keepalive_count = weir->tcp_keepalives_count,
-                .user_timeout_ms = (unsigned)(weir->tcp_user_timeout_ns / NS_PER_MS),
-            },
+        .accepted = tcp_options(weir),
     };
 }
 

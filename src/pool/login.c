@@ -18,6 +18,7 @@
 #include "weir/auth/users.h"
 #include "weir/base/clock.h"
 #include "weir/base/jobs.h"
+#include "weir/pool/tcp.h"
 
 #include "control.h"
 #include "dialogue.h"
@@ -119,13 +120,7 @@ static const struct sock_ops login_ops;
  * failure counts. */
 static void dial_next(struct login *l)
 {
-    const struct conf_weir *conf = &config_of(l)->conf->weir;
-    const struct stream_options options = {
-        .keepalive_idle_s = (unsigned)(conf->tcp_keepalives_idle_ns / NS_PER_S),
-        .keepalive_interval_s = (unsigned)(conf->tcp_keepalives_interval_ns / NS_PER_S),
-        .keepalive_count = conf->tcp_keepalives_count,
-        .user_timeout_ms = (unsigned)(conf->tcp_user_timeout_ns / NS_PER_MS),
-    };
+    const struct stream_options options = tcp_options(&config_of(l)->conf->weir);
     struct loop *loop = control_of(l)->loop;
     struct server *s = l->server;
     uint64_t left_ns = time_left(l);
