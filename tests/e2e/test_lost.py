@@ -240,13 +240,15 @@ class LostClientTest(LostCase):
 
     def test_waiting(self):
         """The query of a client that is lost while it waits for a server is never run."""
-        holder, others = self.client(), [self.lost, self.client()]
+        holder, *others = self.clients(51)
         holder.query("begin")
         for client in others:
             client.send(query("insert into t values (1)"))
-        wait_until(lambda: self.weir.n_waiting() == 2)
-        others[0].close()
-        others[1].reset()
+        wait_until(lambda: self.weir.n_waiting() == len(others))
+        for client in others[:25]:
+            client.close()
+        for client in others[25:]:
+            client.reset()
         wait_until(lambda: self.weir.n_waiting() == 0)
         holder.query("commit")
         self.assert_clean(True, 0)
