@@ -11,15 +11,16 @@ import time
 import unittest
 
 import proc
-from crowd import Client, allow_many_files, together
+from crowd import Client, allow_many_files, come_in, together
 from message import frame, startup, string
-from pooling import Pooling, database, scaled
+from pooling import PROFILE_6_1, Pooling, database, scaled
 from postgres import Postgres
 from relay import SANITIZER
 from wire import (COPY_DONE, FLUSH, SYNC, TERMINATE, ServerError, bind, close, copy_data, copy_fail, describe,
                   execute, function_call, parse, query)
 
 PASSWORD = "pass word"
+PROMPT_S = 5
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
 GSS_REQUEST = struct.pack("!II", 8, 80877104)
 CANCEL_REQUEST = struct.pack("!IIII", 16, 80877102, 1, 2)
@@ -60,9 +61,9 @@ def setUpModule():
                   "grant all on attacked to attacker", user="postgres")
 
 
-def pooling(**options):
-    """Attackers have a pool of their own, whatever they call themselves."""
-    attacked = database(postgres, "attacked", dbname="app", user="attacker", password=PASSWORD)
+def pooling(mode="transaction", **options):
+    """Attackers have a pool of their own, whatever they call themselves; `mode` is its mode."""
+    attacked = database(postgres, "attacked", dbname="app", user="attacker", password=PASSWORD, pool_mode=mode)
     secrets = {"app": postgres.passwords["app"], "attacker": PASSWORD}
     return Pooling([database(postgres), attacked], secrets=secrets,
                    **({"default_pool_size": 4, "log_pooler_errors": False} | options))
@@ -183,17 +184,18 @@ class Attack:
 class Bystander:
     """Works and checks every answer for as long as the attack lasts."""
 
-    def __init__(self, number):
+    def __init__(self, number, client):
         self.number = number
+        self.client = client
         self.n_done = 0
 
-    async def run(self, weir, over):
-        client = await Client.connect(weir.port, "app", "app", postgres.passwords["app"])
-        await client.query(f"create table if not exists bystander_{self.number} (value int)")
+    async def run(self, over):
+        await self.client.query(f"create table bystander_{self.number} (value int)")
         while not over.is_set():
-            await self.step(client)
+            await self.step(self.client)
             self.n_done += 1
-        await client.close()
+        await self.client.query(f"drop table bystander_{self.number}")
+        await self.client.close()
 
     async def step(self, client):
         n, table = self.n_done, f"bystander_{self.number}"
@@ -211,11 +213,13 @@ def expect(found, wanted):
 
 
 class MutantTest(unittest.TestCase):
+    MAX_CLIENTS = 60
     MEMORY_KB = (64 if SANITIZER == "none" else 1024) << 10  # sanitizers keep what was freed
 
     async def siege(self, weir, attack):
         over = asyncio.Event()
-        bystanders = [Bystander(number) for number in range(20)]
+        clients = [await Client.connect(weir.port, "app", "app", postgres.passwords["app"]) for _ in range(20)]
+        bystanders = [Bystander(number, client) for number, client in enumerate(clients)]
 
         async def assault():
             try:
@@ -223,23 +227,43 @@ class MutantTest(unittest.TestCase):
             finally:
                 over.set()
 
-        await together([assault(), *(bystander.run(weir, over) for bystander in bystanders)], timeout=3600)
+        await together([assault(), *(bystander.run(over) for bystander in bystanders)], timeout=3600)
         for bystander in bystanders:
             self.assertGreater(bystander.n_done, 0)
+
+    async def aftermath(self, weir):
+        """All that the attackers had is there again: places for clients, and servers."""
+        who = "attacker", "attacked", PASSWORD
+        clients = [await come_in(weir.port, *who) for _ in range(self.MAX_CLIENTS)]
+        async with asyncio.timeout(PROMPT_S):
+            while len(await self.servers_at_once(clients[:4])) < 4:
+                pass
+        await together(client.close() for client in clients)
+
+    async def servers_at_once(self, clients):
+        """Those that serve these clients: fewer than clients if one ended before another was opened."""
+        rows = await together(client.query("select pg_backend_pid(), pg_sleep(0.1)") for client in clients)
+        return {answer[0][0] for answer in rows}
 
     def run_attack(self, n_streams, **options):
         seed = random.randrange(1 << 32)
         print(f"seed {seed}", flush=True)
-        postgres.psql("".join(f"drop table if exists bystander_{number};" for number in range(20)))
-        with pooling(**options) as weir:
+        with pooling(max_client_conn=self.MAX_CLIENTS, **options) as weir:
             memory = proc.resident_kb(weir.pid)
             attack = Attack(weir, seed, n_streams)
             asyncio.run(self.siege(weir, attack))
+            asyncio.run(self.aftermath(weir))
             self.assertLess(proc.resident_kb(weir.pid) - memory, self.MEMORY_KB)
             self.assertGreater(attack.answers["08P01"], n_streams // 20, attack.answers)
 
     def test_messages(self):
-        self.run_attack(scaled(3000, 8000, 100000))
+        self.run_attack(scaled(2000, 5000, 50000))
+
+    def test_messages_in_session_mode(self):
+        self.run_attack(scaled(1000, 2000, 20000), mode="session", engine="epoll")
+
+    def test_messages_in_statement_mode(self):
+        self.run_attack(scaled(500, 1000, 20000), mode="statement", prefix=PROFILE_6_1)
 
     def test_logins(self):
         self.run_attack(scaled(1000, 2000, 20000), auth_type="scram-sha-256")

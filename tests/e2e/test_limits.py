@@ -9,7 +9,7 @@ import socket
 import time
 import unittest
 
-from crowd import Client, allow_many_files, together
+from crowd import Client, allow_many_files, come_in, together
 from message import startup
 from pooling import Pooling, database, scaled
 from postgres import Postgres
@@ -225,22 +225,12 @@ class ClientLimitTest(LimitCase):
                     self.check_refused(error, "53300", r"max_client_conn = 50\b")
             for leave in (Client.close, Client.hang_up):
                 await leave(inside.pop())
-                inside.append(await self.come_in(weir))
+                inside.append(await come_in(weir.port, "app", "app"))
             await together(client.query("select 1") for client in inside)
             await together(client.close() for client in inside)
 
         with Pooling([database(postgres)], secrets={"app": postgres.passwords["app"]}, max_client_conn=50) as weir:
             asyncio.run(crowd(weir))
-
-    async def come_in(self, weir):
-        """A place is free as soon as weir has seen that somebody left, which nothing tells us."""
-        deadline = time.monotonic() + PROMPT_S
-        while True:
-            try:
-                return await Client.connect(weir.port, "app", "app")
-            except ServerError:
-                if time.monotonic() > deadline:
-                    raise
 
     def test_max_pools(self):
         async def crowd(weir):

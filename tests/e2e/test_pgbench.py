@@ -4,7 +4,7 @@ import re
 import subprocess
 import unittest
 
-from pooling import Pooling, database, scaled
+from pooling import PROFILE_6_1, Pooling, database, scaled
 from postgres import Postgres
 from relay import ENGINE
 
@@ -19,7 +19,7 @@ def setUpModule():
 def pooling(profile="auto", **keys):
     prefix = ()
     if profile.endswith("6.1"):
-        profile, prefix = "io_uring", ("env", "WEIR_IO_PROFILE=6.1")
+        profile, prefix = "io_uring", PROFILE_6_1
     keys = {"engine": ENGINE if profile == "auto" else profile, "auth_type": "scram-sha-256",
             "default_pool_size": 4} | keys
     return Pooling([database(postgres)], secrets={"app": postgres.passwords["app"]}, prefix=prefix, **keys)

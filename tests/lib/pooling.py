@@ -7,6 +7,10 @@ from relay import ENGINE, PROGRAM, SANITIZER, SOAK, Relay, group
 from weir import Weir
 
 
+# Put in front of the daemon: it does without whatever Linux 6.1 lacks.
+PROFILE_6_1 = ("env", "WEIR_IO_PROFILE=6.1")
+
+
 def scaled(plain, sanitized, soak):
     """How much of something a test does: in the plain build, under a sanitizer, in a long run."""
     if SOAK:
