@@ -77,7 +77,7 @@ def check_tidy(tree, database):
 
 def check_scripts(tree, _database):
     """shellcheck has nothing to say about the shell scripts."""
-    scripts = [path for path in tree.matching(r"\.sh$|^[^.]+$|^\.ci/")
+    scripts = [path for path in tree.matching(r"\.sh$|^[^./]+$|^\.ci/")
                if re.match(r"#!.*\b(ba)?sh\n", tree.text(path))]
     for path, output in run_all([(path, ["shellcheck", path]) for path in scripts], tree.folder):
         yield f"{path}: shellcheck\n{output}"
