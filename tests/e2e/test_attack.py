@@ -323,6 +323,35 @@ class ViolationTest(unittest.TestCase):
             asyncio.run(self.check(weir))
 
 
+class HalfOpenTest(unittest.TestCase):
+    """Connections that never finish their startup packet."""
+
+    N_CONNECTIONS = scaled(1000, 300, 5000)
+    EACH_KB = 20 if SANITIZER == "none" else 160  # the packet, the dialogue to come, the client
+
+    async def crowd(self, weir):
+        client = await Client.connect(weir.port, "app", "app")
+        await client.close()
+        memory = proc.resident_kb(weir.pid)
+        halves = []
+        for _ in range(self.N_CONNECTIONS // 50):
+            halves += await together(Client.open(weir.port) for _ in range(50))
+        for half in halves:
+            half.send(struct.pack("!II", 10004, 3 << 16) + bytes(9000))
+        client = await Client.connect(weir.port, "app", "app")  # came later, and its bytes after theirs
+        self.assertLess(proc.resident_kb(weir.pid) - memory, self.N_CONNECTIONS * self.EACH_KB)
+        self.assertEqual(await client.query("select 1"), [("1",)])
+        await together(half.ended() for half in halves)
+        for half in halves:
+            half.drop()
+        self.assertEqual(await client.query("select 1"), [("1",)])
+        await client.close()
+
+    def test_half_a_startup_packet(self):
+        with pooling(client_login_timeout="2s", max_client_conn=10) as weir:
+            asyncio.run(self.crowd(weir))
+
+
 class SlowReaderTest(unittest.TestCase):
     """Clients that ask for 10 MB and read nothing."""
 

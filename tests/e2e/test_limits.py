@@ -153,6 +153,20 @@ class PoolSizeTest(LimitCase):
                 self.check_no_refusal_of_postgres()
 
 
+class ColdPoolTest(LimitCase):
+    def test_one_login_for_all_who_come(self):
+        """Clients that have asked nothing yet need no server but the first, whose greeting they get."""
+        async def crowd(weir):
+            clients = await together(Client.connect(weir.port, "cold", "postgres") for _ in range(50))
+            n_servers = sql("select count(*) from pg_stat_activity where usename = 'cold'")
+            await together(client.close() for client in clients)
+            return int(n_servers)
+
+        make_role("cold")
+        with Pooling([database(postgres, "postgres")], secrets={"cold": PASSWORD}) as weir:
+            self.assertEqual(asyncio.run(crowd(weir)), 1)
+
+
 class SharedLimitTest(LimitCase):
     """Several pools under one limit of 2, which PostgreSQL has too: all of them get on."""
 
