@@ -424,7 +424,6 @@ static void make_reactor(struct test *t, unsigned i, const struct race *race)
 
 static void make_pools(struct test *t)
 {
-    static const char *const users[N_POOLS_MAX] = {"alice", "bob", "carol"};
     struct pools_config config = {.crew = &t->crew};
     struct conf_error error;
     char text[512];
@@ -440,7 +439,8 @@ static void make_pools(struct test *t)
     RACE_CHECK(pools_new(&t->pools, &config) == 0);
     conf_put(config.conf);
     for (unsigned i = 0; i < t->scenario->n_pools; i++) {
-        RACE_CHECK(pools_find(t->pools, span_str("db"), span_str(users[i]), &t->each[i]) ==
+        snprintf(text, sizeof(text), "user%u", i);
+        RACE_CHECK(pools_find(t->pools, span_str("db"), span_str(text), &t->each[i]) ==
                    POOLS_FOUND);
         for (unsigned r = 0; r < t->scenario->n_reactors; r++)
             RACE_CHECK(pool_join(t->each[i], &t->crew.threads[r]) == 0);
