@@ -18,6 +18,7 @@
 
 #include "weir/base/clock.h"
 #include "weir/base/log.h"
+#include "weir/base/yield.h"
 
 #include "pools.h"
 
@@ -217,6 +218,7 @@ void control_asked(struct letter *l, struct thread *self)
     (void)self;
     /* First the flag, then the look: M_ASKED_CLEARED_LATE. Pairs with pool_ask_control(). */
     atomic_store_explicit(&p->asked, false, memory_order_seq_cst);
+    YIELD_POINT(YIELD_POOL_ASKED);
     control_look(p);
 }
 
@@ -377,6 +379,7 @@ static struct server *shelve_and_look(struct thread *control, struct server *s, 
     struct pool *p = s->pool;
     unsigned number = s->number;
 
+    YIELD_POINT(YIELD_POOL_NOBODY);
     shelves_give(&p->shelves, home, number);
     /* The generation is raised by this thread alone, so it has not changed since is_stale(). */
     if (!pool_has_unclaimed(p))

@@ -191,6 +191,7 @@ bool limits_unlist(struct pool *p)
 {
     if (!list_linked(&p->control->listed))
         return false;
+    YIELD_POINT(YIELD_POOL_UNLISTING);
     list_remove(&p->control->listed);
     p->control->in_line = false;
     atomic_store_explicit(&p->listed, false, memory_order_seq_cst); /* pairs with pool_look() */

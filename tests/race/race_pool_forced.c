@@ -15,6 +15,7 @@
 #include "weir/base/clock.h"
 
 #include "../../src/pool/control.h"
+#include "../../src/pool/pools.h"
 
 #define N_REACTORS 2
 #define N_PEERS_MAX 16
@@ -137,6 +138,11 @@ static void make_loop(struct scene *sc, unsigned number)
     RACE_CHECK(loop_new(&t->loop, &config) == 0);
 }
 
+static void never_mind(struct wheel_timer *t)
+{
+    (void)t;
+}
+
 static void scene_init(struct scene *sc, unsigned pool_size)
 {
     struct pools_config config = {.crew = &sc->crew};
@@ -155,6 +161,7 @@ static void scene_init(struct scene *sc, unsigned pool_size)
         race_fail("%s", error.text);
     RACE_CHECK(pools_new(&sc->pools, &config) == 0);
     conf_put(config.conf);
+    sc->pools->second.fire = never_mind; /* what is missed is not found a second later */
     sc->pool = find_pool(sc, "alice");
 }
 
@@ -433,6 +440,16 @@ static void look(void *pool)
     control_look(pool);
 }
 
+static void read_ask(void *pool)
+{
+    control_asked(&((struct pool *)pool)->ask, crew_control(((struct pool *)pool)->crew));
+}
+
+static void release_by_control(void *server)
+{
+    control_release(crew_control(((struct server *)server)->pool->crew), server);
+}
+
 /* M_LOOK_BEFORE_GIVE_BACK: the server is shelved while control wants it back. */
 static void server_is_shelved_while_it_is_wanted_back(struct scene *sc)
 {
@@ -448,6 +465,60 @@ static void server_is_shelved_while_it_is_wanted_back(struct scene *sc)
     close_peers(sc);
     until_served(sc, &starving);
     release(&starving);
+}
+
+/* M_CHECKED_SHELVED_BLINDLY: control has had it in its hand, for whatever reason. */
+static void waiter_comes_while_control_shelves(struct scene *sc)
+{
+    struct client holder = client_of(sc, sc->pool, 0), waiter = client_of(sc, sc->pool, 1);
+    struct race_pause control;
+    struct server *s;
+
+    hold(sc, &holder);
+    release(&holder);
+    s = control_take_idle(sc->pool, clock_now_ns(), 0);
+    RACE_CHECK(s != NULL);
+    race_pause_start(&control, YIELD_POOL_NOBODY, release_by_control, s);
+    acquire(&waiter);
+    RACE_CHECK(waiter.server == NULL);
+    race_pause_end(&control);
+    until_served(sc, &waiter);
+    release(&waiter);
+}
+
+/* M_ASKED_CLEARED_LATE */
+static void waiter_asks_while_control_reads_that_one_did(struct scene *sc)
+{
+    struct client waiter = client_of(sc, sc->pool, 0);
+    struct race_pause control;
+
+    /* As if one had asked, and left. */
+    atomic_store_explicit(&sc->pool->asked, true, memory_order_seq_cst);
+    race_pause_start(&control, YIELD_POOL_ASKED, read_ask, sc->pool);
+    acquire(&waiter);
+    race_pause_end(&control);
+    until_served(sc, &waiter);
+    release(&waiter);
+}
+
+/* A listed pool does not ask; it is being taken off the list when a client comes. */
+static void waiter_comes_while_its_pool_is_unlisted(struct scene *sc)
+{
+    struct client holder = client_of(sc, sc->pool, 0);
+    struct client first = client_of(sc, find_pool(sc, "bob"), 1);
+    struct client second = client_of(sc, first.pool, 1);
+    struct race_pause control;
+
+    hold(sc, &holder);
+    ask_for(sc, &first);
+    pool_leave(first.pool, first.thread, &first.waiter);
+    race_pause_start(&control, YIELD_POOL_UNLISTING, look, first.pool);
+    acquire(&second);
+    race_pause_end(&control);
+    close_peers(sc);
+    release(&holder);
+    until_served(sc, &second);
+    release(&second);
 }
 
 int main(void)
@@ -467,6 +538,10 @@ int main(void)
         {"slot is freed before a waiter has looked", slot_is_freed_before_a_waiter_has_looked},
         {"server is wanted back while it is shelved", server_is_wanted_back_while_it_is_shelved},
         {"server is shelved while it is wanted back", server_is_shelved_while_it_is_wanted_back},
+        {"waiter comes while control shelves", waiter_comes_while_control_shelves},
+        {"waiter asks while control reads that one did",
+         waiter_asks_while_control_reads_that_one_did},
+        {"waiter comes while its pool is unlisted", waiter_comes_while_its_pool_is_unlisted},
     };
     static struct scene sc;
 

@@ -30,6 +30,8 @@ enum yield_point {
     YIELD_POOL_CLAIMED,    /* a server is promised to a reactor and not posted */
     YIELD_POOL_NOBODY,     /* a releaser found nobody who waits and has not shelved its server */
     YIELD_POOL_SHELVED,    /* ... has, and has not looked who came meanwhile */
+    YIELD_POOL_ASKED,      /* control has cleared the flag of a pool that asks, and not looked */
+    YIELD_POOL_UNLISTING,  /* ... has found no demand, and the pool does not ask yet */
     YIELD_POOL_WISHED,     /* control wants a server back and has not looked for an idle one */
 
     YIELD_LOG_PUT,     /* a record is in the ring, and its reader has not been told */

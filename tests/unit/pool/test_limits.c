@@ -81,14 +81,17 @@ ENGINE_TEST(limits, an_idle_server_makes_room_for_one_who_starves)
 {
     struct scene sc;
     struct client a, b;
+    struct pool *alice;
 
     scene_init(&sc, *variant, 2, "max_db_connections = 1;");
     sc.limit = 1;
-    client_acquire(&a, &sc, scene_pool(&sc, "db", "alice"), 0);
+    alice = scene_pool(&sc, "db", "alice");
+    client_acquire(&a, &sc, alice, 0);
     SCENE_UNTIL(&sc, a.server != NULL);
     client_release(&a);
     client_acquire(&b, &sc, scene_pool(&sc, "db", "bob"), 1);
     SCENE_UNTIL(&sc, b.server != NULL);
+    cr_assert_eq(atomic_load(&alice->give_back), 0); /* no second one is wanted */
     client_release(&b);
     scene_fini(&sc);
 }
