@@ -458,6 +458,8 @@ static void server_is_shelved_while_it_is_wanted_back(struct scene *sc)
     struct race_pause control;
 
     hold(sc, &holder);
+    /* As if it had asked already: else control looks once more. */
+    atomic_store_explicit(&starving.pool->asked, true, memory_order_seq_cst);
     acquire(&starving);
     race_pause_start(&control, YIELD_POOL_WISHED, look, starving.pool);
     release(&holder);
