@@ -398,7 +398,7 @@ void control_release(struct thread *control, struct server *s)
     }
     while (s != NULL) {
         if (pool_is_stale(s, loop_now_ns(control->loop))) {
-            control_close(control, s, "too old");
+            control_close(control, s, "its pool was renewed");
             return;
         }
         if (pool_grant(p, control, s))

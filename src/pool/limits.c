@@ -198,19 +198,29 @@ bool limits_unlist(struct pool *p)
     return true;
 }
 
-/* A look at p moves no other pool on the list. */
-static void look_at_all_under(struct pools *ps, const struct limit *limit)
+/* A look at a pool moves no other one on the list. */
+static void look_under(struct pools *ps, const struct limit *limit)
 {
+    struct pool *first, *last = NULL;
+
+    for (; (first = first_in_line(ps, limit)) != NULL && first != last; last = first)
+        control_look(first);
+    if (first != NULL)
+        return; /* it starves on: nobody may overtake it, and what it needs has been asked for */
     LIST_FOREACH(link, &ps->listed)
-    if (is_under(listed_pool(link), limit))
-        control_look(listed_pool(link));
+    {
+        if (is_full(limit))
+            return;
+        if (is_under(listed_pool(link), limit))
+            control_look(listed_pool(link));
+    }
 }
 
 void limits_freed(struct pool *p)
 {
     for (unsigned i = 0; i < POOL_LIMITS; i++)
         if (p->control->limits[i] != NULL)
-            look_at_all_under(p->pools, p->control->limits[i]); /* who starves is admitted first */
+            look_under(p->pools, p->control->limits[i]);
 }
 
 /* ---- once a second ---- */

@@ -29,6 +29,8 @@
 #define PREFER_IN_A_ROW 8
 #define REFRESH_NS (500 * NS_PER_US)
 
+static const char renewed_or_old[] = "server_lifetime, or its pool was renewed";
+
 static void send_to_control(struct server *s, enum server_errand errand)
 {
     s->errand = errand;
@@ -71,7 +73,7 @@ static bool is_alive(const struct server *s, uint64_t now_ns)
 static bool is_usable(struct server *s, uint64_t now_ns)
 {
     if (pool_is_stale(s, now_ns))
-        send_to_close(s, "too old");
+        send_to_close(s, renewed_or_old);
     else if (!is_alive(s, now_ns))
         send_to_close(s, "died while idle");
     else
@@ -316,7 +318,7 @@ static struct server *shelve_and_look(struct pool *p, struct thread *self, struc
     YIELD_POINT(YIELD_POOL_SHELVED);
     /* Control may have swept this shelf just before: M_NO_GENERATION_RECHECK. */
     if (of_older_generation(p, born) && shelf_take_this(&part_own(p, self)->shelf, number)) {
-        send_to_close(pool_server(p, number), "too old");
+        send_to_close(pool_server(p, number), renewed_or_old);
         return NULL;
     }
     /* Control raises give_back, then looks at the shelves (M_NO_LOOK_AT_GIVE_BACK); a waiter is
@@ -362,7 +364,7 @@ void pool_release(struct thread *self, struct server *s)
     server_move(s, SERVER_IDLE);
     atomic_store_explicit(&s->idle_since_ns, now_ns, memory_order_relaxed);
     if (pool_is_stale(s, now_ns))
-        send_to_close(s, "too old");
+        send_to_close(s, renewed_or_old);
     else
         put_down(part_own(s->pool, self), self, s);
 }

@@ -180,14 +180,16 @@ static enum pools_result make(struct pools *ps, struct span database, struct spa
 {
     struct pool *p;
 
-    if (n_pools(ps) >= ps->max_pools)
-        return POOLS_FULL;
     p = pool_new(ps, database, user);
     if (p == NULL)
         return POOLS_NO_MEMORY;
     if (!conf_pool_find(ps->config.conf, p->database, p->user, &p->conf)) {
         pool_free(p);
         return POOLS_NO_DATABASE;
+    }
+    if (n_pools(ps) >= ps->max_pools) {
+        pool_free(p);
+        return POOLS_FULL;
     }
     p->control = control_new(p);
     if (p->control == NULL || !find_limits(ps, p)) {

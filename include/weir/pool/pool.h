@@ -7,7 +7,7 @@
  * server back *before* claiming the waiter. What crosses threads is a grant: a server posted to a
  * reactor that has waiters. Control alone opens, closes and counts.
  *
- * Invariants: n_servers <= size except while a lowered size is being worked off; on every part,
+ * Invariants: a pool never has more servers than pool_size, closing ones included; on every part,
  * unclaimed = max(0, n_waiters - promised) whenever its reactor is between turns; the reactor's bit
  * of has_waiters is set if and only if its FIFO is not empty.
  *
