@@ -412,7 +412,7 @@ static bool ends_now(struct client *c)
     } else if (c->refused_block) {
         client_refuse(c, PGW_STATE_FEATURE_NOT_SUPPORTED,
                       "transaction blocks are not allowed in statement mode");
-    } else if (c->said_terminate &&
+    } else if (c->said_terminate && answer_is_whole(s) &&
                (!pgw_reply_is_owed(&s->replies) || pgw_reply_is_copying_in(&s->replies))) {
         client_close_sent(c, "client closed the connection");
     } else if (c->leaving && link_is_at_rest(c)) {
