@@ -213,18 +213,17 @@ class ScriptedTest(ReleaseCase):
 
     def test_status(self):
         """Only I frees it; what the holder sends next goes to the same server before others."""
-        for status in "TE":
+        for number, status in enumerate("TE", 2):
             self.holder.send(query("first"))
-            n_queries = len(self.session.messages)
-            self.session.wait_until(lambda n=n_queries: len(self.session.messages) > n, "no query")
+            self.expect_query(number)
             self.session.send(command_complete("BEGIN") + ready(status))
             self.assertEqual(self.holder.answer().status, status)
         self.onlooker.send(query("second"))
         self.assert_waits(self.onlooker)
         self.holder.send(query("end"))
-        self.session.wait_until(lambda: self.session.messages[-1].body == b"end\0", "no end")
+        self.assertEqual(self.expect_query(4), "end")
         self.session.send(command_complete("ROLLBACK") + ready("I"))
-        self.session.wait_until(lambda: self.session.messages[-1].body == b"second\0", "no second")
+        self.assertEqual(self.expect_query(5), "second")
         self.session.send(one_row(2) + ready("I"))
         self.assertEqual(self.onlooker.answer().value, "2")
 
@@ -242,6 +241,18 @@ class ScriptedTest(ReleaseCase):
         self.assertEqual(self.expect_query(2), "second")
         self.session.send(one_row(2) + ready("I"))
         self.assertEqual(self.onlooker.answer().value, "2")
+
+    def test_goodbye_within_an_answer(self):
+        """Who says it gets the answer to what came before as a whole."""
+        self.holder.send(batch("insert"), FLUSH, TERMINATE)
+        self.session.wait_for("E")
+        answer = frame("1") + frame("2") + command_complete("INSERT 0 1")
+        self.session.send(answer[:-5])
+        self.weir.show("pools")
+        self.session.send(answer[-5:])
+        self.assertEqual([message.letter for message in self.holder.read_to_end()], ["1", "2", "C"])
+        rolled_back = {"Q": command_complete("ROLLBACK") + ready("I"), "S": ready("I")}
+        self.server.answer = lambda session, message: rolled_back.get(message.letter)
 
     def test_half_a_query(self):
         """A server that has seen the head of a message waits for its end."""
@@ -351,6 +362,7 @@ class PipelineHoldTest(ReleaseCase):
         copier, other = self.clients(2)
         for data in b"", copy_data("1\n"):
             copier.send(query("select pg_sleep(0.05)"), query("copy t from stdin; copy t from stdin"), data)
+            wait_until(lambda: self.weir.show("pools")[0]["sv_active"] == "1")
             other.send(query("select 'other'"))
             self.assert_waits(other)
             copier.read_until("G")
