@@ -197,8 +197,8 @@ class ConsoleTest(unittest.TestCase):
 
     def test_arena_that_is_used_up(self):
         """Slow readers lose, who asks little is served, and it all comes back."""
-        console = self.start(pool_size=6, reactors=2, arena={"chunk_size": "64kB", "chunks_count": 16})
-        slow = [self.enterContext(self.weir.client()) for _ in range(6)]
+        console = self.start(pool_size=24, reactors=2, arena={"chunk_size": "64kB", "chunks_count": 16})
+        slow = [self.enterContext(self.weir.client()) for _ in range(20)]
         for client in slow:
             client.send(query("large"))
         wait_until(lambda: len(show(console, "CLIENTS")) < 1 + len(slow))
