@@ -17,7 +17,7 @@
 #define IN_USE UINT64_C(1)
 
 /* On its way to the client's reactor; its own memory. */
-struct cancel {
+struct cancel_letter {
     struct letter letter;
     struct client *client; /* not to be touched but for its word before that agrees */
     uint64_t word;
@@ -66,7 +66,7 @@ static void count_unknown(struct thread *self)
 
 static void arrive(struct letter *l, struct thread *self)
 {
-    struct cancel *cancel = CONTAINER_OF(l, struct cancel, letter);
+    struct cancel_letter *cancel = CONTAINER_OF(l, struct cancel_letter, letter);
     struct client *c = cancel->client;
 
     if (load_word(c) == cancel->word) {
@@ -92,10 +92,10 @@ void cancel_request(struct sessions *ss, struct thread *self, uint32_t pid, stru
         return;
     }
 
-    struct cancel *cancel = malloc(sizeof(*cancel));
+    struct cancel_letter *cancel = malloc(sizeof(*cancel));
 
     if (cancel == NULL)
         return; /* as if the request had been lost on its way */
-    *cancel = (struct cancel){.letter.open = arrive, .client = c, .word = word};
+    *cancel = (struct cancel_letter){.letter.open = arrive, .client = c, .word = word};
     thread_post(&self->crew->threads[reactor_of(word)], &cancel->letter);
 }
