@@ -269,9 +269,9 @@ static const struct rows_column reactor_columns[] = {
     {NUMBER("clients_lost"), OF_SESSIONS(n_clients_lost)},
     {NUMBER("lost_kept"), OF_SESSIONS(n_lost_kept)},
     {NUMBER("cancels"), OF_SESSIONS(n_cancels)},
+    {NUMBER("cancels_unknown"), OF_SESSIONS(n_cancels_unknown)},
     {NUMBER("stuck"), OF_SESSIONS(n_stuck)},
     {NUMBER("held_back"), OF_SESSIONS(n_held_back)},
-    {NUMBER("internal_errors"), OF_SESSIONS(n_internal_errors)},
     {.name = NULL},
 };
 

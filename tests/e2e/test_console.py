@@ -260,7 +260,7 @@ class ConsoleTest(unittest.TestCase):
             stopping.set()
             for thread in threads:
                 thread.join()
-        self.assertEqual(show(console, "REACTORS")[0]["internal_errors"], 0)
+        self.assertEqual(show(console, "REACTORS")[0]["violations"], 0)
 
 
 class PsqlTest(unittest.TestCase):

@@ -66,7 +66,6 @@ struct session_counters {
     struct counter n_cancels_unknown; /* of requests whose key is nobody's */
     struct counter n_stuck;           /* slow readers closed because memory ran out: 53200 */
     struct counter n_held_back;       /* pipelines stopped at a Sync for those who wait */
-    struct counter n_internal_errors; /* pairs closed because our own state was wrong */
 };
 const struct session_counters *sessions_counters(const struct thread *reactor);
 
