@@ -12,6 +12,7 @@
 
 #include "weir/base/check.h"
 #include "weir/base/clock.h"
+#include "weir/base/shelf.h"
 #include "weir/conf/conf.h"
 
 #define MINUTE (60 * NS_PER_S)
@@ -28,6 +29,8 @@
 #define POOL_SIZE_MAX 1024
 #define CLIENTS_MAX 1000000
 #define TEXT_MAX 4000
+
+_Static_assert(POOL_SIZE_MAX == SHELF_SERVERS_MAX, "a shelf has a bit for each server");
 
 #define AT_WEIR(member) .sections = SCHEMA_WEIR, .offset = offsetof(struct conf_weir, member)
 #define AT_ARENA(member) .sections = SCHEMA_ARENA, .offset = offsetof(struct conf_arena, member)
@@ -230,8 +233,8 @@ static const struct schema_row rows[] = {
      .type = SCHEMA_DURATION, .applies = SCHEMA_LIVE, .min = 100 * NS_PER_MS, .max = YEAR,
      .zero = "never", .default_text = "0",
      .help = "A client so slow that its server is not read any more, because too much data waits "
-             "for it (256 kB, less where the arena fills), is disconnected when it takes none of "
-             "that for this long."},
+             "for it (256 kB, less where the arena is small or fills), is disconnected when it "
+             "takes none of that for this long."},
     {.key = "server_connect_timeout", AT_ALL_LEVELS(server_connect_timeout_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_NEW_CONNECTIONS, .min = 10 * NS_PER_MS,
      .max = HOUR, .default_text = "15s",

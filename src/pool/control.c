@@ -22,8 +22,6 @@
 
 #include "pools.h"
 
-static const char make_room[] = "another pool needs its place";
-
 static struct thread *control_of(const struct pool *p)
 {
     return crew_control(p->crew);
@@ -404,7 +402,7 @@ void control_release(struct thread *control, struct server *s)
         if (pool_grant(p, control, s))
             return;
         if (limits_starving_beside(p)) {
-            control_close(control, s, make_room);
+            control_close(control, s, CONTROL_MAKE_ROOM);
             return;
         }
         s = shelve_and_look(control, s, home);
@@ -423,7 +421,7 @@ void control_server_arrived(struct thread *control, struct server *s)
         break;
     case ERRAND_RETURN: /* who starves comes before the own waiters, if somebody still does */
         if (limits_starving_beside(s->pool))
-            control_close(control, s, make_room);
+            control_close(control, s, CONTROL_MAKE_ROOM);
         else
             control_release(control, s);
         break;

@@ -76,6 +76,9 @@ unsigned control_n_staying(const struct pool *p);
 
 /* --- closing.c */
 
+/* Why a server is closed for another pool. */
+#define CONTROL_MAKE_ROOM "another pool needs its place"
+
 /* Closes an idle or discarded server in control's hand: Terminate where allowed, FIN, then its slot
  * is free. why goes to the log. */
 void control_close(struct thread *control, struct server *s, const char *why);

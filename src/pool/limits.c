@@ -168,7 +168,7 @@ static void want_one_back(struct thread *control, struct pool *from)
     if (s == NULL)
         return;
     unwish(from);
-    control_close(control, s, "another pool needs its place");
+    control_close(control, s, CONTROL_MAKE_ROOM);
 }
 
 void limits_want(struct thread *control, struct pool *p)
@@ -237,7 +237,7 @@ static void take_unused(struct thread *control, const struct pool *p, const stru
             continue;
         s = control_take_idle(other, loop_now_ns(control->loop), UNUSED_NS);
         if (s != NULL) {
-            control_close(control, s, "another pool needs its place");
+            control_close(control, s, CONTROL_MAKE_ROOM);
             return;
         }
     }

@@ -15,10 +15,9 @@ static const struct phase_rule phase_rules[SERVER_PHASES] = {
     [SERVER_FREE] = {"free", TO(SERVER_CONNECTING)},
     [SERVER_CONNECTING] = {"connecting", TO(SERVER_LOGIN) | TO(SERVER_CLOSING)},
     [SERVER_LOGIN] = {"login", TO(SERVER_IDLE) | TO(SERVER_CLOSING)},
-    [SERVER_IDLE] = {"idle", TO(SERVER_ACTIVE) | TO(SERVER_CHECKING) | TO(SERVER_CLOSING)},
+    [SERVER_IDLE] = {"idle", TO(SERVER_ACTIVE) | TO(SERVER_CLOSING)},
     [SERVER_ACTIVE] = {"active", TO(SERVER_IDLE) | TO(SERVER_RESETTING) | TO(SERVER_PARKED) |
                                      TO(SERVER_CLOSING)},
-    [SERVER_CHECKING] = {"checking", TO(SERVER_IDLE) | TO(SERVER_CLOSING)},
     [SERVER_RESETTING] = {"resetting", TO(SERVER_IDLE) | TO(SERVER_PARKED) | TO(SERVER_ACTIVE) |
                                            TO(SERVER_CLOSING)},
     [SERVER_PARKED] = {"parked", TO(SERVER_RESETTING) | TO(SERVER_IDLE) | TO(SERVER_CLOSING)},

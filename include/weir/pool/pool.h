@@ -2,8 +2,8 @@
  * One pool of servers per (database, user), shared by all reactors.
  *
  * The protocol, its proof obligations and its models: docs/models/pool.pml. In short: a server is
- * taken from any shelf by one CAS; who finds none publishes a waiter, then looks once more; who
- * gives a server back puts it on a shelf, looks for waiters, and if there is one takes any idle
+ * taken from any shelf by one atomic and; who finds none publishes a waiter, then looks once more;
+ * who gives a server back puts it on a shelf, looks for waiters, and if there is one takes any idle
  * server back *before* claiming the waiter. What crosses threads is a grant: a server posted to a
  * reactor that has waiters. Control alone opens, closes and counts.
  *
@@ -28,7 +28,7 @@
 #include "weir/pool/server.h"
 #include "weir/pool/thread.h"
 
-#define POOL_SIZE_MAX 1024
+#define POOL_SIZE_MAX SHELF_SERVERS_MAX
 
 /* Why waiting clients are turned away. Immutable; lives as long as its pool. */
 struct pool_failure {

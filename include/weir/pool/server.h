@@ -1,11 +1,11 @@
 /*
  * One connection to a PostgreSQL server.
  *
- * A server is in exactly one place at any time: a free slot; control's (being opened, checked or
- * closed); on one shelf; in one mailbox (its letter); in one reactor's hand or linked to one client
- * of that reactor. Its plain fields travel with it: whoever takes its bit off a shelf or opens its
- * letter sees what the giver wrote, and after giving it away nobody reads them any more. The atomic
- * ones may be read by anybody at any time, for SHOW. Slots are process-wide and never unmapped.
+ * A server is in exactly one place at any time: a free slot; control's (being opened or closed); on
+ * one shelf; in one mailbox (its letter); in one reactor's hand or linked to one client of that
+ * reactor. Its plain fields travel with it: whoever takes its bit off a shelf or opens its letter
+ * sees what the giver wrote, and after giving it away nobody reads them any more. The atomic ones
+ * may be read by anybody at any time, for SHOW. Slots are process-wide and never unmapped.
  *
  * Invariants: nothing is armed on the stream, and it is detached, while the server is on a shelf or
  * in a mailbox; a server with n_cancels > 0 is neither.
@@ -37,7 +37,6 @@ enum server_phase {
     SERVER_LOGIN,      /* control: startup packet sent, not yet ReadyForQuery */
     SERVER_IDLE,       /* on a shelf, in a mailbox, or in the hand of one about to give it on */
     SERVER_ACTIVE,     /* linked to a client, or finishing what a lost client began */
-    SERVER_CHECKING,   /* control: taken off its shelf to be looked at */
     SERVER_RESETTING,  /* the session's state of the last client is being cleaned */
     SERVER_PARKED,     /* clean, but cancel requests for it are still on their way */
     SERVER_CLOSING,    /* control: Terminate sent, waiting for the server's FIN */
