@@ -33,7 +33,7 @@ class Session:
         self.pid = 1000 + number   # that of its BackendKeyData
         self.received = bytearray()
         self.messages = []
-        self.ended = False         # the peer has closed
+        self.ended = False         # the peer has closed, or said that it will
         self._socket = connection
         self._rest = bytearray()   # of a message that has not come whole
         self._reads = threading.Event()
@@ -106,6 +106,7 @@ class Session:
                 at = end
             del self._rest[:at]
             self.messages += whole
+            self.ended = self.ended or any(message.letter == "X" for message in whole)
             self.server.changed.notify_all()
         return whole
 
