@@ -85,8 +85,7 @@ void keys_free(struct keys *ks)
 {
     if (ks == NULL)
         return;
-    LIST_FOREACH(link, &ks->ages)
-    {
+    LIST_FOREACH (link, &ks->ages) {
         struct entry *e = LIST_ITEM(link, struct entry, by_age);
 
         entry_remove(ks, e);

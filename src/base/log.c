@@ -281,8 +281,7 @@ struct log_counts log_count(struct log *log)
     pthread_mutex_lock(&log->mutex);
     counts.lost += log->ended.lost;
     counts.sent = log->ended.sent;
-    LIST_FOREACH(link, &log->rings)
-    {
+    LIST_FOREACH (link, &log->rings) {
         struct log_ring *r = LIST_ITEM(link, struct log_ring, link);
 
         counts.lost += counter_read(&r->lost);

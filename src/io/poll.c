@@ -276,8 +276,7 @@ static void deliver_readable(struct poll_loop *p)
     if (list_empty(&now))
         return;
     /* No room: first in the line of the next turn. */
-    LIST_FOREACH(link, &now)
-    {
+    LIST_FOREACH (link, &now) {
         counter_add(&p->loop.stats.n_starved, 1);
     }
     list_splice_back(&now, &p->readable);

@@ -234,6 +234,6 @@ void cancels_stop(struct pools *ps)
     cs->stopping = true;
     while ((link = list_pop_front(&cs->waiting)) != NULL)
         answer(LIST_ITEM(link, struct cancel, link));
-    LIST_FOREACH(open, &cs->open)
-    stream_close(&LIST_ITEM(open, struct cancel, link)->stream);
+    LIST_FOREACH (open, &cs->open)
+        stream_close(&LIST_ITEM(open, struct cancel, link)->stream);
 }

@@ -67,8 +67,7 @@ static struct limit *full_limit(const struct pool *p)
 /* The pool that has starved longest under a limit; NULL: none starves. */
 static struct pool *first_in_line(const struct pools *ps, const struct limit *limit)
 {
-    LIST_FOREACH(link, &ps->listed)
-    {
+    LIST_FOREACH (link, &ps->listed) {
         struct pool *p = listed_pool(link);
 
         if (p->control->in_line && is_under(p, limit) && starves(p))
@@ -207,8 +206,7 @@ static void look_under(struct pools *ps, const struct limit *limit)
         control_look(first);
     if (first != NULL)
         return; /* it starves on: nobody may overtake it, and what it needs has been asked for */
-    LIST_FOREACH(link, &ps->listed)
-    {
+    LIST_FOREACH (link, &ps->listed) {
         if (is_full(limit))
             return;
         if (is_under(listed_pool(link), limit))
@@ -248,8 +246,7 @@ void limits_tick(struct wheel_timer *t)
     struct pools *ps = CONTAINER_OF(t, struct pools, second);
     struct thread *control = crew_control(ps->config.crew);
 
-    LIST_FOREACH(link, &ps->listed)
-    {
+    LIST_FOREACH (link, &ps->listed) {
         struct pool *p = listed_pool(link);
         const struct limit *limit;
 

@@ -84,8 +84,7 @@ static struct limit *limit_find_or_make(struct pools *ps, bool of_user, const ch
 {
     struct limit *limit;
 
-    LIST_FOREACH(link, &ps->limits)
-    {
+    LIST_FOREACH (link, &ps->limits) {
         limit = LIST_ITEM(link, struct limit, link);
         if (limit->of_user == of_user && strcmp(limit->name, name) == 0)
             return limit;
@@ -282,8 +281,8 @@ void pools_free(struct pools *ps)
         return;
     for (unsigned i = 0; i < n_pools(ps); i++)
         pool_free(ps->by_index[i]);
-    LIST_FOREACH(link, &ps->limits)
-    free(LIST_ITEM(link, struct limit, link));
+    LIST_FOREACH (link, &ps->limits)
+        free(LIST_ITEM(link, struct limit, link));
     slab_free(ps->servers);
     free(ps->by_index);
     free(ps->buckets);
@@ -295,8 +294,8 @@ void pools_free(struct pools *ps)
 
 void pool_visit_servers(struct pool *p, void (*visit)(void *ctx, const struct server *s), void *ctx)
 {
-    LIST_FOREACH(link, &p->control->servers)
-    visit(ctx, LIST_ITEM(link, struct server, link));
+    LIST_FOREACH (link, &p->control->servers)
+        visit(ctx, LIST_ITEM(link, struct server, link));
 }
 
 static void stop_pool(struct pool *p, struct thread *control)
@@ -304,8 +303,7 @@ static void stop_pool(struct pool *p, struct thread *control)
     loop_timer_clear(control->loop, &p->control->retry);
     loop_timer_clear(control->loop, &p->control->sweep);
     limits_unlist(p);
-    LIST_FOREACH(link, &p->control->servers)
-    {
+    LIST_FOREACH (link, &p->control->servers) {
         struct server *s = LIST_ITEM(link, struct server, link);
 
         if (server_phase(s) == SERVER_CONNECTING || server_phase(s) == SERVER_LOGIN)

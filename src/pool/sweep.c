@@ -43,8 +43,7 @@ static struct server *longest_idle(const struct pool *p)
 {
     struct server *longest = NULL;
 
-    LIST_FOREACH(link, &p->control->servers)
-    {
+    LIST_FOREACH (link, &p->control->servers) {
         struct server *s = server_at(link);
 
         if (shelf_of(p, s) != NULL &&
@@ -78,9 +77,9 @@ void control_renew(struct thread *control, struct pool *p, const char *why)
     /* First raised, then swept: who gives a server back meanwhile compares, gives, and compares
      * again (M_NO_GENERATION_RECHECK). */
     atomic_fetch_add_explicit(&p->generation, 1, memory_order_seq_cst);
-    LIST_FOREACH(link, &p->control->servers)
-    if (pool_is_stale(server_at(link), 0) && take_this(p, server_at(link)))
-        control_close(control, server_at(link), why);
+    LIST_FOREACH (link, &p->control->servers)
+        if (pool_is_stale(server_at(link), 0) && take_this(p, server_at(link)))
+            control_close(control, server_at(link), why);
     control_look(p);
 }
 
@@ -130,8 +129,7 @@ static void sweep(struct wheel_timer *t)
     struct pool *p = c->pool;
     struct thread *control = crew_control(p->crew);
 
-    LIST_FOREACH(link, &c->servers)
-    {
+    LIST_FOREACH (link, &c->servers) {
         struct server *s = server_at(link);
         const char *why = due(p, s, loop_now_ns(control->loop));
 
@@ -147,8 +145,7 @@ void sweep_plan(struct pool *p)
     struct loop *loop = crew_control(p->crew)->loop;
     uint64_t now_ns = loop_now_ns(loop), next_ns = CLOCK_NEVER;
 
-    LIST_FOREACH(link, &c->servers)
-    {
+    LIST_FOREACH (link, &c->servers) {
         const struct server *s = server_at(link);
 
         if (server_phase(s) != SERVER_CLOSING)

@@ -168,8 +168,8 @@ void sessions_stop(struct thread *self, void (*done)(void *ctx), void *ctx)
         done(ctx);
         return;
     }
-    LIST_FOREACH(link, &shard->clients)
-    stop_client(LIST_ITEM(link, struct client, link));
+    LIST_FOREACH (link, &shard->clients)
+        stop_client(LIST_ITEM(link, struct client, link));
 }
 
 const struct session_counters *sessions_counters(const struct thread *reactor)
@@ -231,8 +231,7 @@ static void tell(const struct client *c, struct session_info *out)
 void sessions_visit(struct thread *self, void (*visit)(void *ctx, const struct session_info *info),
                     void *ctx)
 {
-    LIST_FOREACH(link, &shard_of(self)->clients)
-    {
+    LIST_FOREACH (link, &shard_of(self)->clients) {
         struct session_info info;
 
         tell(LIST_ITEM(link, struct client, link), &info);

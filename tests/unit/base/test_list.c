@@ -122,8 +122,7 @@ Test(list, foreach_may_remove_the_current)
     list_push_back(&list, &a.link);
     list_push_back(&list, &b.link);
     list_push_back(&list, &c.link);
-    LIST_FOREACH(link, &list)
-    {
+    LIST_FOREACH (link, &list) {
         cr_assert_eq(name_of(link), "abc"[n]);
         n++;
         if (link != &b.link)
