@@ -78,9 +78,8 @@ const char *command_list(char out[COMMAND_LIST_SIZE])
 {
     size_t len = 0;
 
-    for (size_t i = 0; i < N_NAMES; i++)
-        len += (size_t)snprintf(out + len, COMMAND_LIST_SIZE - len, "%s%s%s%s", i > 0 ? ", " : "",
-                                names[i][0], names[i][1] != NULL ? " " : "",
-                                names[i][1] != NULL ? names[i][1] : "");
+    for (size_t i = 0; i < COMMAND_RELOAD; i++) /* that is known in order to be refused */
+        len += (size_t)snprintf(out + len, COMMAND_LIST_SIZE - len, "%s%s %s", i > 0 ? ", " : "",
+                                names[i][0], names[i][1]);
     return out;
 }

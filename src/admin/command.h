@@ -22,7 +22,7 @@ enum command {
 /* What a query asks for: words in any case, blanks between them, semicolons behind. */
 NODISCARD enum command command_parse(struct span text);
 
-/* Every command, for people: "SHOW CLIENTS, SHOW MEM, ...". */
+/* Every command that does something, for people: "SHOW CLIENTS, SHOW MEM, ...". */
 #define COMMAND_LIST_SIZE 256
 const char *command_list(char out[COMMAND_LIST_SIZE]);
 

@@ -91,7 +91,9 @@ static bool admit(struct client *c)
         return count_in(c);
     if (!service->admits(service, span_str(l->user))) {
         client_refuse(c, PGW_STATE_INVALID_AUTHORIZATION_SPECIFICATION,
-                      "user \"%s\" may not use the console", l->user);
+                      "user \"%s\" may not use the console: neither admin_users nor stats_users "
+                      "has that name",
+                      l->user);
         return false;
     }
     l->service = service;

@@ -68,5 +68,5 @@ Test(command, list_names_all)
     char list[COMMAND_LIST_SIZE];
 
     cr_expect_str_eq(command_list(list), "SHOW CLIENTS, SHOW MEM, SHOW POOLS, SHOW REACTORS, "
-                                         "SHOW SERVERS, SHOW VERSION, RELOAD");
+                                         "SHOW SERVERS, SHOW VERSION");
 }
