@@ -2,6 +2,7 @@
  * weir, the daemon: the command line, and what needs no threads.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "disposition.h"
 #include "logging.h"
 #include "options.h"
+#include "weir/auth/users.h"
 #include "weir/conf/conf.h"
 #include "weir/conf/manual.h"
 
@@ -20,17 +22,37 @@ static int written(FILE *out)
     return fflush(out) == 0 && !ferror(out) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* text: what is wrong where error is -EINVAL. */
+static void complain(int error, const char *text)
+{
+    fprintf(stderr, "weir: %s\n", error == -EINVAL ? text : strerrordesc_np(-error));
+}
+
 static struct conf *load(const char *path)
 {
     struct conf_error error;
     struct conf *conf;
-
     int status = conf_load(path, &conf, &error);
 
     if (status == 0)
         return conf;
-    fprintf(stderr, "weir: %s\n", status == -EINVAL ? error.text : strerrordesc_np(-status));
+    complain(status, error.text);
     return NULL;
+}
+
+/* A start refuses an auth file that it cannot use, so a check does, too. */
+static bool check_users(const struct conf *conf)
+{
+    struct users_error error;
+    struct users *users = NULL;
+    int status = 0;
+
+    if (conf->weir.auth_file[0] != '\0')
+        status = users_load(conf->weir.auth_file, &users, &error);
+    if (status < 0)
+        complain(status, error.text);
+    users_put(users);
+    return status == 0;
 }
 
 static int check(const struct options *o)
@@ -41,9 +63,13 @@ static int check(const struct options *o)
         return EXIT_FAILURE;
     for (size_t i = 0; i < conf->warnings.n_items; i++)
         fprintf(stderr, "warning: %s\n", conf->warnings.items[i]);
-    printf("%s: ok\n", conf->path);
+
+    bool ok = check_users(conf);
+
+    if (ok)
+        printf("%s: ok\n", conf->path);
     conf_put(conf);
-    return written(stdout);
+    return ok ? written(stdout) : EXIT_FAILURE;
 }
 
 static int run(const struct options *o)

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 import unittest
 
 from daemon import PORT, config, read, reactors, socket_of, started, status, threads
@@ -270,6 +271,9 @@ class UsersTest(unittest.TestCase):
             with self.subTest(keys), started(config(keys), files={"users": text}) as weir:
                 self.assertEqual(weir.process.wait(), 1)
                 self.assertRegex(weir.process.output(), message)
+                done = subprocess.run(weir.command("-t", weir.path), capture_output=True, text=True, check=False)
+                self.assertEqual((done.returncode, done.stdout), (1, ""))
+                self.assertRegex(done.stderr, r"(?m)^weir: \S+/(users:2|gone): ")
 
     def test_no_file(self):
         for auth_type, warns in (("scram-sha-256", True), ("trust", False)):
