@@ -278,6 +278,12 @@ static void send_fatal(struct client *c, const char *sqlstate, const char *messa
     stream_send(&c->stream, span_in(pgw_writer_span(&w)));
 }
 
+void client_log_error(const struct client *c, const char *sqlstate, const char *message)
+{
+    if (c->all->config.conf->weir.log_pooler_errors)
+        log_warning(&c->log, "pooler error", "sqlstate=%s message=%s", sqlstate, message);
+}
+
 void client_refuse(struct client *c, const char *sqlstate, const char *message, ...)
 {
     struct session_counters *counters = &c->shard->counters;
@@ -292,8 +298,7 @@ void client_refuse(struct client *c, const char *sqlstate, const char *message, 
         counter_add(&counters->n_refused, 1);
     if (strcmp(sqlstate, PGW_STATE_PROTOCOL_VIOLATION) == 0)
         counter_add(&counters->n_violations, 1);
-    if (c->all->config.conf->weir.log_pooler_errors)
-        log_warning(&c->log, "pooler error", "sqlstate=%s message=%s", sqlstate, text);
+    client_log_error(c, sqlstate, text);
     if (c->server == NULL || answer_is_whole(c->server))
         send_fatal(c, sqlstate, text);
     client_close_sent(c, text);

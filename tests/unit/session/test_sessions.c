@@ -239,6 +239,10 @@ static void log_a_life(struct front *f, const enum loop_engine *engine, const ch
     say_startup(fd, "alice", "no where");
     hear_fatal(fd, "3D000", "no where");
     close(fd);
+    fd = front_connect(f);
+    say(fd, BYTES("\0\0\0\x0b\0\4\0\0u\0\0")); /* a version to come */
+    hear_fatal(fd, "0A000", "protocol");
+    close(fd);
     front_fini(f);
 }
 
@@ -252,7 +256,9 @@ FRONT_TEST(sessions, log)
     cr_assert_eq(n_lines(&f, "c1: client left phase=idle reason=\"client closed"), 1, "%s", f.text);
     cr_assert_eq(n_lines(&f, "c2: pooler error sqlstate=3D000"), 1, "%s", f.text);
     cr_assert_eq(n_lines(&f, "c2: client left phase=login"), 1, "%s", f.text);
-    cr_assert_eq(n_lines(&f, "\n"), 4);
+    cr_assert_eq(n_lines(&f, "c3: pooler error sqlstate=0A000"), 1, "%s", f.text);
+    cr_assert_eq(n_lines(&f, "c3: client left phase=startup"), 1, "%s", f.text);
+    cr_assert_eq(n_lines(&f, "\n"), 6);
 
     log_a_life(&f, engine,
                "auth_type = \"trust\"; log_connections = false; log_disconnections = false; "
