@@ -57,7 +57,7 @@ static bool is_listed(const struct conf_list *list, struct span name)
 static bool serves(const struct service *s, struct span database)
 {
     (void)s;
-    return span_equal(database, span_str("weir")) || span_equal(database, span_str("pgbouncer"));
+    return conf_is_console(database);
 }
 
 static bool admits(const struct service *s, struct span user)

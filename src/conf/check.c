@@ -106,18 +106,19 @@ static int check_weir(struct loader *l, const struct section *s)
     return 0;
 }
 
+bool conf_is_console(struct span database)
+{
+    return span_equal(database, span_str("weir")) || span_equal(database, span_str("pgbouncer"));
+}
+
 static int check_database(struct loader *l, const struct section *s)
 {
-    static const char *const reserved[] = {"weir", "pgbouncer"};
     const struct conf_database *database = s->base;
 
-    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
-        if (strcmp(database->name, reserved[i]) == 0)
-            return source_fail(&l->source, section_place(s, "name"), false,
-                               "%s.name = \"%s\": that is the admin console; accepted: any other "
-                               "name",
-                               s->path, database->name);
-    }
+    if (conf_is_console(span_str(database->name)))
+        return source_fail(&l->source, section_place(s, "name"), false,
+                           "%s.name = \"%s\": that is the admin console; accepted: any other name",
+                           s->path, database->name);
     return 0;
 }
 

@@ -161,4 +161,7 @@ struct conf *conf_get(struct conf *c);
 /* Any thread. NULL is fine. */
 void conf_put(struct conf *c);
 
+/* Does this name of a database lead to the admin console? No entry of databases has it. Pure. */
+NODISCARD bool conf_is_console(struct span database);
+
 #endif
