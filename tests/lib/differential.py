@@ -7,6 +7,7 @@ it. Left out of the comparison are the process behind a notification, and how fa
 it was ended from outside.
 """
 
+import contextlib
 import fcntl
 import os
 import re
@@ -224,14 +225,23 @@ class Chopper:
                 return
             back = socket.socket(socket.AF_UNIX)
             back.connect(self._behind)
-            for pair in ((front, back, False), (back, front, True)):
-                threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+            threading.Thread(target=self._pass_on, args=(front, back), daemon=True).start()
+            threading.Thread(target=self._answer, args=(back, front), daemon=True).start()
 
     @staticmethod
-    def _pass_on(source, sink, in_bytes):
-        with sink:
-            try:
-                while data := source.recv(65536):
-                    pass_in_bytes(sink, data) if in_bytes else sink.sendall(data)
-            except OSError:
-                pass  # one of the two ends has gone, and the other goes with it
+    def _pass_on(front, back):
+        try:
+            while data := front.recv(65536):
+                back.sendall(data)
+            back.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the server has gone, but what it has said is still to be handed on
+
+    @staticmethod
+    def _answer(back, front):
+        with back, front:
+            with contextlib.suppress(OSError):
+                while data := back.recv(65536):
+                    pass_in_bytes(front, data)
+            with contextlib.suppress(OSError):
+                front.shutdown(socket.SHUT_RDWR)  # the other thread may be receiving from it
