@@ -130,11 +130,12 @@ static bool send_header_start(struct client *c, struct pgw_span held)
     return true;
 }
 
-/* Is there need for answers that the server would keep back until a Sync or Flush? */
+/* Is there need for answers that the server would keep back until a Sync or Flush? When a client
+ * says goodbye its last Sync may turn out to have been swallowed by a COPY. */
 static bool needs_flush(const struct client *c, enum admission admission)
 {
     return admission == FULL /* so that there will be room: see pgwire/reply.h */ ||
-           (c->said_terminate && pgw_reply_is_unsynced(&c->server->replies));
+           (c->said_terminate && pgw_reply_is_owed(&c->server->replies));
 }
 
 static struct span forward(struct client *c, struct span data)
