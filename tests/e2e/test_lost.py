@@ -14,7 +14,7 @@ from postgres import Postgres
 from process import wait_until
 from relay import Relay, ask
 from scripted_server import ScriptedServer, answer_with_number, data_row, one_row, ready, row_description
-from wire import (FLUSH, SYNC, TERMINATE, ServerError, batch, bind, copy_data, execute, parse, query)
+from wire import (COPY_DONE, FLUSH, SYNC, TERMINATE, ServerError, batch, bind, copy_data, execute, parse, query)
 
 PID = "select pg_backend_pid()"
 SLEEP = "select pg_sleep(30)"
@@ -227,6 +227,12 @@ class LostClientTest(LostCase):
     def test_terminate_in_a_batch_without_sync(self):
         self.lost.send(batch("insert into t values (1)"), TERMINATE)
         self.lost.close()
+        self.assert_clean(True, 0)
+
+    def test_terminate_behind_a_copy_that_swallows_the_sync(self):
+        """Its end is not answered before a Sync or Flush, which nobody else sends."""
+        self.lost.send(batch("copy t from stdin"), SYNC, copy_data("1\n"), COPY_DONE, TERMINATE)
+        self.assertEqual([m.letter for m in self.lost.read_to_end()], ["1", "2", "G", "C"])
         self.assert_clean(True, 0)
 
     def test_half_closed_behind_a_terminate(self):
