@@ -220,7 +220,7 @@ static void tell(const struct client *c, struct session_info *out)
         .connected_ns = c->connected_ns,
         .unsent = stream_unsent(&c->stream),
     };
-    if (c->phase == CLIENT_WAITING)
+    if (c->phase == CLIENT_WAITING || c->phase == CLIENT_COLD)
         out->waiting_since_ns = c->waiter.since_ns;
     if (c->server != NULL) {
         out->server_id = c->server->id;

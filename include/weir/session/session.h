@@ -85,7 +85,7 @@ struct session_info {
     uint64_t server_id;          /* 0: none linked */
     int32_t server_pid;
     uint64_t connected_ns;
-    uint64_t waiting_since_ns; /* 0: not waiting */
+    uint64_t waiting_since_ns; /* for a server, or its pool's first login; 0: not waiting */
     size_t unsent;             /* bytes that it has not taken yet */
 };
 

@@ -63,6 +63,7 @@ const struct pool_failure *pool_last_failure(const struct pool *p)
 
 void pool_await_greeting(struct pool *p, struct thread *self, struct waiter *w)
 {
+    w->since_ns = loop_now_ns(self->loop);
     w->awaits_greeting = true;
     list_push_back(&p->awaiting[self->number], &w->link);
     atomic_fetch_add(&p->n_awaiting, 1);
