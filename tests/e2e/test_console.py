@@ -17,7 +17,9 @@ from wire import FLUSH, SYNC, Client, ServerError, batch, copy_fail, function_ca
 
 LARGE = 30 << 20  # more than the kernel takes for one that does not read
 COMMANDS = ("CLIENTS", "MEM", "POOLS", "REACTORS", "SERVERS", "VERSION")
-README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../README.md")
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+README = os.path.join(ROOT, "README.md")
+MANUAL = os.path.join(ROOT, "docs/console.md")
 
 
 def answer(session, message):
@@ -171,6 +173,15 @@ class ConsoleTest(unittest.TestCase):
                 self.assertGreaterEqual(row["turns"], row["sleeps"])
         before = sum(row["bytes_received"] for row in rows)
         self.assertGreater(sum(row["bytes_received"] for row in show(console, "REACTORS")), before)
+
+    def test_columns_of_the_manual(self):
+        with open(MANUAL, encoding="utf-8") as file:
+            manual = dict(re.findall(r"^## SHOW (\w+)\n(.*?)(?=^## |\Z)", file.read(), re.MULTILINE | re.DOTALL))
+        self.assertEqual(sorted(manual), sorted(COMMANDS))
+        console = self.start()
+        for command in COMMANDS:
+            columns = {name for name, _ in names(console.query(f"SHOW {command}").messages[0].body)}
+            self.assertLessEqual(columns, set(re.findall(r"`(\w+)`", manual[command])), command)
 
     def test_memory(self):
         console = self.start(arena={"chunk_size": "128kB", "chunks_count": 24})
