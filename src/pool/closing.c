@@ -22,11 +22,7 @@ static struct server *server_of(struct sock *sock)
 
 static void count_closing(struct server *s, int n)
 {
-    atomic_uint *count = &s->pool->n_closing;
-    unsigned old = atomic_load_explicit(count, memory_order_relaxed);
-
-    /* Written here alone; others read it for SHOW. */
-    atomic_store_explicit(count, old + (unsigned)n, memory_order_relaxed);
+    count_add(&s->pool->n_closing, n);
     limits_count(s->pool, 0, n);
 }
 

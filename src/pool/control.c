@@ -27,17 +27,6 @@ static struct thread *control_of(const struct pool *p)
     return crew_control(p->crew);
 }
 
-/* These counts are written here alone; others read them for SHOW. */
-static unsigned count_read(const atomic_uint *count)
-{
-    return atomic_load_explicit(count, memory_order_relaxed);
-}
-
-static void count_add(atomic_uint *count, int n)
-{
-    atomic_store_explicit(count, count_read(count) + (unsigned)n, memory_order_relaxed);
-}
-
 static unsigned n_servers(const struct pool *p)
 {
     return atomic_load_explicit(&p->n_servers, memory_order_seq_cst); /* control writes it */

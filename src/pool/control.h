@@ -44,6 +44,17 @@ struct pool_control {
     unsigned n_failures, n_greetings;
 };
 
+/* Counts that control alone writes; others read them for SHOW. */
+static inline unsigned count_read(const atomic_uint *count)
+{
+    return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+static inline void count_add(atomic_uint *count, int n)
+{
+    atomic_store_explicit(count, count_read(count) + (unsigned)n, memory_order_relaxed);
+}
+
 /* --- control.c */
 
 /* Opens as many servers as waiters need and limits allow: the one place where servers are opened.
