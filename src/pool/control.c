@@ -152,7 +152,7 @@ static void retry(struct wheel_timer *t)
 
     c->backing_off = false;
     /* Then looks (M_FAILURE_BLIND). Pairs with the loads of those who wait. */
-    atomic_store_explicit(&c->pool->refusing, false, memory_order_seq_cst);
+    atomic_store_explicit(&c->pool->refusal, NULL, memory_order_seq_cst);
     control_look(c->pool);
 }
 
@@ -271,9 +271,8 @@ static void tell_awaiting(struct pool *p)
 static void accept_us(struct pool *p)
 {
     p->control->refused = false;
-    /* In this order: read_failed() reads both. */
-    atomic_store_explicit(&p->refusing, false, memory_order_seq_cst);
-    atomic_store_explicit(&p->cause, NULL, memory_order_seq_cst);
+    atomic_store_explicit(&p->refusal, NULL, memory_order_seq_cst); /* read by who waits */
+    atomic_store_explicit(&p->cause, NULL, memory_order_seq_cst);   /* pool_last_failure() */
 }
 
 void control_opened(struct thread *control, struct server *s, struct span greeting)
@@ -322,12 +321,12 @@ static const struct pool_failure *keep_failure(struct pool_control *c,
 }
 
 /* Who waits is told now, who comes before the next attempt at once. */
-static void refuse_waiters(struct pool *p)
+static void refuse_waiters(struct pool *p, const struct pool_failure *why)
 {
     uint64_t set;
 
     /* First said, then looked: pairs with turn_away(). */
-    atomic_store_explicit(&p->refusing, true, memory_order_seq_cst);
+    atomic_store_explicit(&p->refusal, why, memory_order_seq_cst);
     set = mask_read(&p->has_waiters) | mask_read(&p->awaiting);
     while (set != 0) {
         unsigned r = mask_pop_after(&set, 0);
@@ -341,18 +340,19 @@ void control_open_failed(struct thread *control, struct server *s, const struct 
 {
     struct pool *p = s->pool;
     unsigned n_open = control_n_staying(p) - count_read(&p->n_opening);
+    const struct pool_failure *kept = keep_failure(p->control, why);
 
     (void)control;
     log_warning(&s->log, "server login failed", "database=%s user=%s sqlstate=%s why=%s",
                 p->database, p->user, why->sqlstate, why->message);
     count_add(&p->n_opening, -1);
-    p->control->refused = permanent;
-    atomic_store_explicit(&p->cause, keep_failure(p->control, why), memory_order_seq_cst);
+    p->control->refused |= permanent;
+    atomic_store_explicit(&p->cause, kept, memory_order_seq_cst); /* pool_last_failure() */
     if (!p->pools->stopping)
         back_off(p);
     /* Where others are open, it is them that clients wait for. */
     if (n_open == 0 && (permanent || p->conf.policy.fail_fast))
-        refuse_waiters(p);
+        refuse_waiters(p, kept);
     server_move(s, SERVER_CLOSING);
     control_slot_free(s);
 }

@@ -34,7 +34,7 @@ struct pool_control {
     struct list servers;               /* all that are not free, in the order of opening */
     unsigned next_home;                /* where a server goes that nobody waits for */
     bool backing_off;                  /* a login failed; `retry` is armed */
-    bool refused; /* the last login failed in a way that waiting does not mend */
+    bool refused; /* since the last good login one failed in a way that waiting does not mend */
     struct wheel_timer retry;
     struct wheel_timer sweep; /* armed while a server may outlive its time or its use */
     struct list_link listed;  /* on pools->listed */

@@ -28,9 +28,10 @@ struct pool {
     _Alignas(CACHE_LINE) atomic_uint generation; /* older servers go when they are given back */
     atomic_uint n_servers;                       /* slots taken, closing ones included */
     atomic_uint n_opening, n_closing;            /* of these; relaxed: others read it for SHOW */
-    atomic_bool listed;   /* control knows that it wants more than it can get: no need to ask */
-    atomic_bool refusing; /* who waits is turned away with `cause`, until the next attempt */
-    /* Of the last login; NULL once one went well. */
+    atomic_bool listed; /* control knows that it wants more than it can get: no need to ask */
+    /* What those who wait are turned away with, until the next attempt; NULL: nobody is. */
+    _Atomic(const struct pool_failure *) refusal;
+    /* Of the last login that failed; NULL once one went well. */
     _Atomic(const struct pool_failure *) cause;
     _Atomic(const struct greeting *) greeting; /* NULL: cold */
     /* number -> server, in blocks made before the first server with such a number is opened */

@@ -53,9 +53,8 @@ static void read_failed(struct letter *l, struct thread *self)
     struct waiter *w;
 
     atomic_store_explicit(&part->failed_posted, false, memory_order_seq_cst); /* pairs: tell() */
-    /* Control sets the cause, then says that it refuses, and takes both back in reverse. */
-    if (!atomic_load_explicit(&part->pool->refusing, memory_order_seq_cst) ||
-        (why = pool_last_failure(part->pool)) == NULL) {
+    why = atomic_load_explicit(&part->pool->refusal, memory_order_seq_cst); /* control stores it */
+    if (why == NULL) {
         pool_look(part, self); /* out of date: there is another attempt by now */
         return;
     }

@@ -140,7 +140,7 @@ void pool_look(struct pool_part *part, struct thread *self)
  * waiter was published; control sets it, then reads who waits. */
 static void turn_away(struct pool_part *part, struct thread *self)
 {
-    if (atomic_load_explicit(&part->pool->refusing, memory_order_seq_cst))
+    if (atomic_load_explicit(&part->pool->refusal, memory_order_seq_cst) != NULL)
         part_tell_failed(part, self);
 }
 

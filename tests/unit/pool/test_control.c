@@ -302,6 +302,29 @@ ENGINE_TEST(control, where_servers_are_open_nobody_is_turned_away)
     scene_fini(&sc);
 }
 
+/* Two attempts at once: one is refused, the other one does not get through. */
+ENGINE_TEST(control, who_is_turned_away_is_told_the_reason_for_that)
+{
+    struct scene sc;
+    struct client c[2], late;
+    struct pool *p;
+
+    scene_init(&sc, *variant, 1, "server_login_retry = \"1h\";");
+    sc.script = SCENE_HANGS;
+    p = scene_pool(&sc, "db", "alice");
+    client_acquire(&c[0], &sc, p, 0);
+    client_acquire(&c[1], &sc, p, 0);
+    SCENE_UNTIL(&sc, sc.n_hanging == 2);
+    scene_answer(&sc, SCENE_REFUSES);
+    scene_answer(&sc, SCENE_FAILS);
+    client_acquire(&late, &sc, p, 0);
+    SCENE_UNTIL(&sc, c[0].why != NULL && c[1].why != NULL && late.why != NULL);
+    cr_assert_str_eq(c[0].why->sqlstate, "28P01");
+    cr_assert_str_eq(c[1].why->sqlstate, "28P01");
+    cr_assert_str_eq(late.why->sqlstate, "28P01");
+    scene_fini(&sc);
+}
+
 ENGINE_TEST(control, fail_fast_tells_of_servers_that_cannot_be_reached)
 {
     struct scene sc;
