@@ -5,28 +5,33 @@ at the table, at the backend it got, and at whether anything of the lost one is 
 """
 
 import os
+import random
 import signal
 import subprocess
 import time
 import unittest
 
+import sequence
+from differential import Server
 from postgres import Postgres
 from process import wait_until
-from relay import Relay, ask
+from relay import SOAK, Relay, ask
 from scripted_server import ScriptedServer, answer_with_number, data_row, one_row, ready, row_description
 from wire import (COPY_DONE, FLUSH, SYNC, TERMINATE, ServerError, batch, bind, copy_data, execute, parse, query)
 
+RECORDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../subprojects/pgwire/tests/replies")
+SEED = 5
 PID = "select pg_backend_pid()"
 SLEEP = "select pg_sleep(30)"
 PROMPT_S = 5  # far below SLEEP, far above what a busy machine needs
 
-postgres = None
+postgres = server = None
 
 
 def setUpModule():
-    global postgres
+    global postgres, server
     postgres = unittest.enterModuleContext(Postgres())
-    postgres.psql("create table t (a int)")
+    server = Server(postgres)
 
 
 def running(text):
@@ -275,6 +280,39 @@ class LostSessionTest(LostClientTest):
         with self.weir.client() as client:
             self.assertEqual(client.value("show application_name"), "")
             self.assertEqual(client.value("select to_regclass('left_over') is null"), "t")
+
+
+class RandomTest(LostCase):
+    """Scripts at random, broken off anywhere: whoever comes next finds a clean server."""
+
+    def test_random_scripts(self):
+        scripts = sequence.read(os.path.join(RECORDED, "random.txt"))[1]
+        chance = random.Random(SEED)
+        for mode in "transaction", "session", "statement":
+            with Relay(postgres, pool_mode=mode, client_lost=chance.choice(("cancel", "finish"))) as weir:
+                for script in scripts if SOAK else chance.sample(scripts, 15):
+                    messages = [sequence.encoded(message, server.oids) for message in script.messages]
+                    data = b"".join(messages[:chance.randrange(len(messages)) + 1])
+                    if chance.random() < 0.1:
+                        data = data[:-1]
+                    with self.subTest(f"{script.name}, {len(data)} bytes, {mode}"):
+                        self.break_off(weir, data, chance.choice(("close", "reset", "goodbye")))
+                        self.assert_clean(weir)
+
+    def break_off(self, weir, data, how):
+        with weir.client() as client:
+            client.send_all_it_takes(data)
+            if how == "goodbye":
+                client.send_all_it_takes(TERMINATE)
+            else:
+                getattr(client, how)()
+
+    def assert_clean(self, weir):
+        with weir.client() as client:
+            answer = client.query("select now() = statement_timestamp(), count(*) from pg_locks"
+                                  " where pid = pg_backend_pid() and relation = 't'::regclass")
+            self.assertEqual((answer.rows, answer.status), ([("t", "0")], "I"))
+            self.assertTrue(client.has_nothing())
 
 
 class RunningQueryTest(LostCase):
