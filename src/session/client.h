@@ -101,6 +101,7 @@ struct client {
     bool cancelled;         /* while it waited: its first message is answered with 57014 */
     bool skipping;          /* the rest of a cancelled batch, up to its Sync */
     uint8_t lost_step;      /* CLIENT_LOST: see lost.c */
+    uint8_t lost_cancels;   /* CLIENT_LOST: how often its query was to be stopped */
     uint64_t n_drained;     /* CLIENT_LOST: bytes of answers dropped */
     size_t unsent_seen;     /* when client_write_timeout was last looked at */
     struct list_link stuck; /* on its shard's list of clients with too much unsent */

@@ -32,6 +32,9 @@ enum lost_step {
 
 #define COOKIE_CLEAN 1
 
+/* Requests to stop a query, evenly over client_lost_drain_timeout. */
+#define CANCELS_MAX 4
+
 static void give_up(struct client *c, const char *why)
 {
     log_info(&c->log, "server of a lost client closed", "server=%s why=%s", c->server->log.ids,
@@ -41,16 +44,32 @@ static void give_up(struct client *c, const char *why)
     client_settle(c);
 }
 
+static void limit_time(struct client *c, unsigned parts)
+{
+    loop_timer_set(c->thread->loop, &c->timer,
+                   pool_policy(c->pool)->client_lost_drain_timeout_ns / parts);
+}
+
+/* A request that comes before the server has begun stops nothing, so there will be others. Where
+ * none can be made (no key, or one is on its way) time ends the waiting. */
+static void stop_query(struct client *c)
+{
+    const struct pgw_reply_queue *q = &c->server->replies;
+
+    if (pgw_reply_is_owed(q) && !pgw_reply_is_copying_in(q))
+        (void)pool_cancel(c->thread, c->server);
+    c->lost_cancels++;
+    limit_time(c, CANCELS_MAX);
+}
+
 static void overdue(struct wheel_timer *t)
 {
     struct client *c = CONTAINER_OF(t, struct client, timer);
 
-    give_up(c, "client_lost_drain_timeout");
-}
-
-static void limit_time(struct client *c)
-{
-    loop_timer_set(c->thread->loop, &c->timer, pool_policy(c->pool)->client_lost_drain_timeout_ns);
+    if (c->lost_step == FINISHING && c->lost_cancels < CANCELS_MAX)
+        stop_query(c);
+    else
+        give_up(c, "client_lost_drain_timeout");
 }
 
 /* ---- messages of our own: false where there is no room or memory for one ---- */
@@ -147,7 +166,7 @@ static enum outcome finish(struct client *c)
     if (pgw_reply_is_owed(q) && !pgw_reply_is_unsynced(q))
         return WAIT;
     c->lost_step = ROLLING_BACK;
-    limit_time(c);
+    limit_time(c, 1);
     return after(pgw_reply_is_at_rest(q) || roll_back(c));
 }
 
@@ -226,12 +245,12 @@ void lost_settle(struct client *c)
 void lost_begin(struct client *c)
 {
     const struct conf_policy *policy = pool_policy(c->pool);
-    struct pgw_reply_queue *q = &c->server->replies;
 
     ASSERT(c->phase == CLIENT_LOST && c->server != NULL);
     held_drop(c);
     c->n_drained = 0;
     c->lost_step = FINISHING;
+    c->lost_cancels = 0;
     c->timer.fire = overdue;
     loop_timer_clear(c->thread->loop, &c->timer);
     counter_add(&c->shard->counters.n_clients_lost, 1);
@@ -239,11 +258,8 @@ void lost_begin(struct client *c)
         give_up(c, "half a message was sent to it");
         return;
     }
-    if (!c->said_terminate && policy->client_lost == CONF_LOST_CANCEL) {
-        if (pgw_reply_is_owed(q) && !pgw_reply_is_copying_in(q))
-            (void)pool_cancel(c->thread, c->server); /* no key: time will end it */
-        limit_time(c);
-    }
+    if (!c->said_terminate && policy->client_lost == CONF_LOST_CANCEL)
+        stop_query(c);
     link_drained(c); /* receives, whatever the client has not taken */
     lost_settle(c);
 }

@@ -68,6 +68,12 @@ static bool must_hold_back(const struct client *c)
     return pool_waited(c->pool, loop_now_ns(c->thread->loop), policy->pipeline_hold_ns);
 }
 
+/* A cancel request stops what runs when PostgreSQL acts on it, and that may be what comes next. */
+static bool could_be_cancelled(const struct server *s)
+{
+    return s->n_cancels > 0 && !pgw_reply_is_owed(&s->replies);
+}
+
 /* A message begins. */
 static enum admission admit(struct client *c, const struct pgw_piece *p)
 {
@@ -83,6 +89,8 @@ static enum admission admit(struct client *c, const struct pgw_piece *p)
         broke_protocol(c);
         return STOP;
     }
+    if (could_be_cancelled(c->server))
+        return WAIT; /* cancelled() comes */
     if (p->type == PGW_F_DESCRIBE && body.len == 0)
         return WAIT; /* the first byte of its body says what will be answered */
     if (must_hold_back(c)) {

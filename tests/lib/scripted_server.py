@@ -127,6 +127,8 @@ class ScriptedServer:
         self.changed = threading.Condition()
         self.sessions = []
         self.cancels = []  # (pid, secret) of each CancelRequest
+        self.ends_cancels = threading.Event()  # cleared: their connections stay open
+        self.ends_cancels.set()
         self._connections = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.host, self.port = self._listener.getsockname()
@@ -156,6 +158,9 @@ class ScriptedServer:
         self.wait_until(lambda: len(self.sessions) > number,
                         lambda: f"only {len(self.sessions)} sessions")
         return self.sessions[number]
+
+    def wait_for_cancels(self, n):
+        self.wait_until(lambda: len(self.cancels) >= n, lambda: f"only {len(self.cancels)} cancel requests")
 
     def n_open(self):
         return sum(not session.ended for session in self.sessions)
@@ -193,6 +198,7 @@ class ScriptedServer:
                 with self.changed:
                     self.cancels.append((struct.unpack("!I", body[:4])[0], body[4:]))
                     self.changed.notify_all()
+                self.ends_cancels.wait(DEADLINE_S)
                 return None
             else:
                 return self._greet(connection)

@@ -1,0 +1,81 @@
+"""Cancel requests that PostgreSQL acts on too early or too late.
+
+It acts between the moment that a request comes and the one at which it closes the request's connection,
+and perhaps twice (it signals the backend and its group). The server here closes when the test says so.
+"""
+
+import unittest
+
+from relay import Relay
+from scripted_server import ScriptedServer, error, one_row, ready
+from wire import query
+
+CANCELLED = error("57014", "canceling statement due to user request")
+
+
+class CancelTest(unittest.TestCase):
+    def setUp(self):
+        self.server = self.enterContext(ScriptedServer())
+
+    def relay(self, **options):
+        self.weir = self.enterContext(Relay(self.server, reactors=1, **options))
+        return self.enterContext(self.weir.client())
+
+    def let_weir_see_it(self):
+        """Another client's login, on the same reactor: what was sent before has been dealt with."""
+        self.weir.client().close()
+
+    def check_held(self, client, session, n_before):
+        """What the client sends next waits until the request is over: it would be what is cancelled."""
+        client.send(query("select 2"))
+        self.let_weir_see_it()
+        self.assertEqual(session.letters().count("Q"), n_before)
+        self.server.ends_cancels.set()
+        session.wait_for("Q", n_before + 1)
+        session.send(one_row("2") + ready("I"))
+        self.assertEqual(client.answer().value, "2")
+
+    def test_next_query_in_session_mode(self):
+        client = self.relay(pool_mode="session")
+        session = self.server.session(0)
+        client.send(query("select 1"))
+        session.wait_for("Q")
+        self.server.ends_cancels.clear()
+        client.cancel()
+        self.server.wait_for_cancels(1)
+        session.send(CANCELLED + ready("I"))
+        self.assertEqual(client.answer().sqlstate, "57014")
+        self.check_held(client, session, 1)
+
+    def test_next_query_in_a_transaction(self):
+        client = self.relay()
+        session = self.server.session(0)
+        client.send(query("begin; select 1"))
+        session.wait_for("Q")
+        self.server.ends_cancels.clear()
+        client.cancel()
+        self.server.wait_for_cancels(1)
+        session.send(one_row("1") + ready("T"))  # it had ended before
+        self.assertEqual(client.answer().status, "T")
+        self.check_held(client, session, 1)
+
+    def test_lost_client_whose_query_had_not_begun(self):
+        """PostgreSQL ignores a request that comes while the backend waits for a query, even if that is
+        on its way already: it is repeated."""
+        client = self.relay()
+        session = self.server.session(0)
+        client.send(query("select pg_sleep(30)"))
+        session.wait_for("Q")
+        client.reset()
+        self.server.wait_for_cancels(2)
+        session.send(CANCELLED + ready("I"))
+        with self.weir.client() as other:
+            other.send(query("select 1"))
+            session.wait_for("Q", 2)
+            session.send(one_row("1") + ready("I"))
+            self.assertEqual(other.answer().value, "1")
+        self.assertEqual(self.server.n_open(), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
