@@ -42,7 +42,7 @@ class Client:
     def __init__(self, reader, writer):
         self.reader = reader
         self.writer = writer
-        self.pid = None
+        self.pid = self.secret = None
         self._buffer = bytearray()
         self._messages = []
 
@@ -73,7 +73,7 @@ class Client:
             if message.letter == "Z":
                 return
             if message.letter == "K":
-                self.pid = int.from_bytes(message.body[:4], "big")
+                self.pid, self.secret = int.from_bytes(message.body[:4], "big"), message.body[4:]
             elif message.letter == "R":
                 self._authenticate(message.body, user, password, dialogue)
 

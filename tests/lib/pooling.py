@@ -54,8 +54,11 @@ class Pooling(Relay):
         self.is_ready = True
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, failure, *_):
         with self._stack:
+            if failure is not None:
+                self.process.kill()  # clients may be left that a stop would wait for
+                return
             status = self.process.child.poll()
             if status is None:
                 status = self.process.stop()
