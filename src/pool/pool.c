@@ -57,16 +57,21 @@ bool pool_is_stale(const struct server *s, uint64_t now_ns)
            now_ns >= s->opened_ns + s->pool->conf.policy.server_lifetime_ns;
 }
 
-/* What the shelf hides: one look at the socket, unless the server was in use a moment ago. Bytes on
- * an idle connection are the words of one that ends: nobody here has asked for anything. */
+/* Bytes on an idle connection are the words of one that ends: nobody here has asked for anything.
+ */
+static bool looks_alive(const struct server *s)
+{
+    char byte;
+
+    return recv(stream_fd(&s->stream), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+/* What the shelf hides: one look at the socket, unless the server was in use a moment ago. */
 static bool is_alive(const struct server *s, uint64_t now_ns)
 {
     uint64_t since_ns = atomic_load_explicit(&s->idle_since_ns, memory_order_relaxed);
-    char byte;
 
-    if (now_ns < since_ns + FRESH_NS)
-        return true;
-    return recv(stream_fd(&s->stream), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    return now_ns < since_ns + FRESH_NS || looks_alive(s);
 }
 
 /* May an idle server be given to a client? If not it goes to control. */
@@ -359,12 +364,15 @@ static void put_down(struct pool_part *part, struct thread *self, struct server 
 void pool_release(struct thread *self, struct server *s)
 {
     uint64_t now_ns = loop_now_ns(self->loop);
+    bool watched = server_phase(s) != SERVER_PARKED; /* until now: then its end would be known */
 
     ASSERT(stream_detached(&s->stream) && s->n_cancels == 0 && !wheel_armed(&s->timer));
     server_move(s, SERVER_IDLE);
     atomic_store_explicit(&s->idle_since_ns, now_ns, memory_order_relaxed);
     if (pool_is_stale(s, now_ns))
         send_to_close(s, renewed_or_old);
+    else if (!watched && !looks_alive(s))
+        send_to_close(s, "died while parked");
     else
         put_down(part_own(s->pool, self), self, s);
 }

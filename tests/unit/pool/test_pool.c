@@ -314,6 +314,26 @@ ENGINE_TEST(pool, an_idle_server_that_is_dead_is_not_given_out)
     scene_fini(&sc);
 }
 
+/* It was parked, and nothing was armed on it meanwhile. */
+ENGINE_TEST(pool, a_server_that_died_while_parked_is_not_given_out)
+{
+    struct scene sc;
+    struct client holder, waiter;
+
+    scene_init(&sc, *variant, 1, "default_pool_size = 1;");
+    client_acquire(&holder, &sc, scene_pool(&sc, "db", "alice"), 0);
+    SCENE_UNTIL(&sc, holder.server != NULL);
+    client_acquire(&waiter, &sc, holder.pool, 0);
+    server_move(holder.server, SERVER_PARKED);
+    scene_kill(&sc, holder.server);
+    client_release(&holder);
+    cr_assert_null(waiter.server);
+    SCENE_UNTIL(&sc, waiter.server != NULL);
+    cr_assert_eq(sc.n_logins, 2);
+    client_release(&waiter);
+    scene_fini(&sc);
+}
+
 ENGINE_TEST(pool, who_waits_is_seen)
 {
     struct scene sc;
