@@ -367,7 +367,8 @@ static void served(struct waiter *w, struct thread *self, struct server *s)
     counter_add(&n->n_waits, 1);
     counter_add(&n->wait_us, (loop_now_ns(self->loop) - w->since_ns) / NS_PER_US);
     pump(c);
-    relay_settle(c);
+    if (!gone(c)) /* it may have ended by what it had sent */
+        relay_settle(c);
 }
 
 static void failed(struct waiter *w, struct thread *self, const struct pool_failure *why)

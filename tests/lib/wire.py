@@ -239,6 +239,11 @@ class Client:
         self._bytes += got
         return False
 
+    def n_unread(self):
+        """How many bytes have come and were not read."""
+        self.has_nothing()
+        return len(self._bytes) - self._at
+
     # Both
 
     def answer(self, timeout=DEADLINE_S):

@@ -1,0 +1,186 @@
+"""Where messages are cut, and who sends without reading: the relay goes on, nobody takes more memory
+than is his, and nobody is told anything in the middle of a message.
+"""
+
+import unittest
+
+from message import frame
+from process import wait_until
+from relay import Relay
+from scripted_server import ScriptedServer, command_complete, data_row, error, ready, row_description
+from wire import COPY_DONE, SYNC, batch, bind, close, describe, execute, parse, query
+
+PIECE = 2048    # of what weir holds for a client that waits
+ANSWERS = 2048  # how many may be outstanding
+UNKNOWN = frame("\xff")
+ROWS = row_description("text") + data_row("x" * 5000)
+FLOOD = SYNC * 20000
+TOO_MUCH = 512 << 10  # bytes that a client has not read and weir may keep
+
+
+def sqlstates(messages):
+    return [message.fields()["C"] for message in messages if message.letter == "E"]
+
+
+class EdgeCase(unittest.TestCase):
+    """weir in front of one server that does as it is told."""
+
+    def relay(self, **options):
+        self.server = self.enterContext(ScriptedServer())
+        self.weir = self.enterContext(Relay(self.server, **options))
+
+    def client(self):
+        return self.enterContext(self.weir.client())
+
+    def says(self, client, data, letter, *answer):
+        """The client's message with this letter comes to the server, which answers; returns that server."""
+        session = self.server.session(0)
+        n = session.letters().count(letter)
+        client.send(data)
+        session.wait_for(letter, n + 1)
+        session.send(b"".join(answer))
+        return session
+
+    def occupy(self):
+        """A client in a transaction, which has the only server."""
+        client = self.client()
+        self.says(client, query("begin"), "Q", command_complete("BEGIN"), ready("T"))
+        client.read_until("Z")
+        return client
+
+    def commit(self, client):
+        self.says(client, query("commit"), "Q", command_complete("COMMIT"), ready("I"))
+        client.read_until("Z")
+
+    def waiting(self, data):
+        """A client that has sent this and waits."""
+        n = self.weir.n_waiting()
+        client = self.client()
+        client.send(data)
+        wait_until(lambda: self.weir.n_waiting() == n + 1)
+        return client
+
+
+class HeldTest(EdgeCase):
+    def test_a_describe_is_cut_where_a_piece_of_what_is_held_ends(self):
+        self.relay()
+        for end in range(PIECE - 40, PIECE + 1):
+            with self.subTest(end=end):
+                holder = self.occupy()
+                text = "x" * (end - len(parse("")) - len(frame("D")))
+                client = self.waiting(parse(text) + describe("S") + SYNC)
+                session = self.server.session(0)
+                n = session.letters().count("S")
+                self.commit(holder)
+                session.wait_for("S", n + 1)
+                session.send(frame("1") + frame("t", b"\0\0") + frame("n") + ready("I"))
+                client.read_until("Z")
+
+    def test_half_a_describe_takes_no_server(self):
+        self.relay()
+        first, second = self.client(), self.client()
+        for client in first, second:
+            self.says(client, query("select 1"), "Q", command_complete("SELECT 1"), ready("I"))
+            client.read_until("Z")
+        whole = describe("S") + SYNC
+        first.send(whole[:5])
+        self.says(second, query("select 1"), "Q", command_complete("SELECT 1"), ready("I"))
+        second.read_until("Z")
+        self.says(first, whole[5:], "S", frame("t", b"\0\0"), frame("n"), ready("I"))
+        first.read_until("Z")
+
+    def test_a_violation_behind_as_many_messages_as_can_be_outstanding(self):
+        self.relay(client_lost="finish")
+        holder = self.occupy()
+        client = self.waiting((describe("P") + close("P")) * (ANSWERS // 2) + UNKNOWN)
+        self.commit(holder)
+        self.assertEqual(sqlstates(client.read_to_end()), ["08P01"])
+
+
+class CutTest(EdgeCase):
+    """What weir says itself comes between two messages of the server, or not at all."""
+
+    def test_the_last_words_of_a_server_are_not_cut_into(self):
+        self.relay()
+        client = self.client()
+        words = error("57P01", "x" * 1000, "FATAL")
+        session = self.says(client, query("select 1"), "Q", words[:600])
+        wait_until(lambda: client.n_unread() == 600)
+        client.send(query("select 2") + UNKNOWN)
+        self.assertTrue(self.weir.show("clients"))  # a turn later than the query
+        session.finish(words[600:])
+        self.assertEqual(sqlstates(client.read_to_end()), ["57P01"])
+
+    def test_a_notice_is_not_cut_into_when_nobody_can_tell_what_is_skipped(self):
+        self.relay()
+        client = self.client()
+        copy = parse("copy t from stdin") + bind() + execute() + SYNC
+        session = self.says(client, copy, "S", frame("1"), frame("2"), frame("G", b"\0\0\0"))
+        client.read_until("G")
+        notice = frame("N", error("00000", "x" * 1000)[5:])
+        session.send(error("22P04", "no") + notice[:600])
+        client.read_until("E")
+        wait_until(lambda: client.n_unread() == 600)
+        client.send(COPY_DONE + query("select 1"))
+        with self.assertRaisesRegex(EOFError, "within a message"):
+            client.read_to_end()
+        self.assertEqual(client.n_unread(), 600)
+
+    def test_a_row_is_whole_before_a_transaction_block_is_refused(self):
+        self.relay(pool_mode="statement")
+        client = self.client()
+        session = self.says(client, query("select 1; begin"), "Q", ROWS[:600])
+        wait_until(lambda: client.n_unread() == 600)
+        session.send(ROWS[600:] + command_complete("SELECT 1") + command_complete("BEGIN") + ready("T"))
+        messages = client.read_to_end()
+        self.assertEqual("".join(message.letter for message in messages), "TDCE")
+        self.assertEqual(sqlstates(messages), ["0A000"])
+
+    def test_a_transaction_block_is_refused_whatever_follows_it(self):
+        self.relay(pool_mode="statement")
+        for number, n in enumerate(range(0, 600, 50)):
+            with self.subTest(n=n):
+                client = self.client()
+                client.send(query("begin; select 1"))
+                session = self.server.session(number)
+                session.wait_for("Q")
+                session.send(command_complete("BEGIN") + ROWS[:n])
+                self.assertEqual(sqlstates(client.read_to_end()), ["0A000"])
+                session.finish()
+
+
+class FloodTest(EdgeCase):
+    """Messages that weir answers itself."""
+
+    def flood(self, client):
+        """Sends until nothing is taken any more; the bytes sent."""
+        n = 0
+        client.socket.settimeout(0.5)
+        try:
+            while True:
+                n += client.socket.send(FLOOD[n % len(SYNC):])
+        except (TimeoutError, ConnectionResetError):
+            return n
+
+    def read_answers(self, client, n):
+        for _ in range(n):
+            self.assertEqual(client.read().letter, "Z")
+
+    def test_a_client_is_not_read_while_it_does_not_read(self):
+        self.relay()
+        client = self.client()
+        n = self.flood(client)
+        self.assertLess(max(int(row["unsent"]) for row in self.weir.show("clients")), TOO_MUCH)
+        self.read_answers(client, n // len(SYNC))
+        self.says(client, SYNC[n % len(SYNC):] + query("select 1"), "Q", command_complete("SELECT 1"), ready("I"))
+        client.read_until("C")
+
+    def test_a_guest_of_the_console_is_sent_away(self):
+        self.relay()
+        client = self.enterContext(self.weir.connect().log_in("app", "weir"))
+        self.flood(client)
+        self.weir.process.wait_for("too much was sent before the console had answered")
+
+
+if __name__ == "__main__":
+    unittest.main()
