@@ -77,30 +77,42 @@ bool held_append(struct client *c, struct span data)
     return true;
 }
 
+/* The end of a piece may cut a message before it can be judged, by a byte of its body at most: so
+ * what begins in the first piece is shown with as much of the next one. */
 bool held_peek(const struct client *c, struct span *out)
 {
-    const struct held_piece *piece = c->held.first;
-    size_t len = piece->end - piece->start;
-    uint8_t *copy = loop_scratch(c->thread->loop, len);
+    const struct held_piece *piece = c->held.first, *next = piece->next;
+    size_t len = piece->end - piece->start, more = next == NULL ? 0 : next->end - next->start;
+    uint8_t *copy;
+
+    if (more > PGW_HEADER_LEN)
+        more = PGW_HEADER_LEN;
+    copy = loop_scratch(c->thread->loop, len + more);
 
     if (copy == NULL)
         return false;
     memcpy(copy, piece->bytes + piece->start, len);
-    *out = span_of(copy, len);
+    if (more > 0)
+        memcpy(copy + len, next->bytes + next->start, more);
+    *out = span_of(copy, len + more);
     return true;
 }
 
 void held_consume(struct client *c, size_t n)
 {
-    struct held_piece *piece = c->held.first;
+    ASSERT(n <= c->held.len);
+    while (n > 0) {
+        struct held_piece *piece = c->held.first;
+        uint32_t some = piece->end - piece->start;
 
-    if (n == 0)
-        return;
-    ASSERT(piece != NULL && n <= piece->end - piece->start);
-    piece->start += (uint32_t)n;
-    c->held.len -= n;
-    if (piece->start == piece->end)
-        pop_first(c);
+        if (some > n)
+            some = (uint32_t)n;
+        piece->start += some;
+        c->held.len -= some;
+        n -= some;
+        if (piece->start == piece->end)
+            pop_first(c);
+    }
 }
 
 void held_drop(struct client *c)

@@ -74,6 +74,12 @@ static bool could_be_cancelled(const struct server *s)
     return s->n_cancels > 0 && !pgw_reply_is_owed(&s->replies);
 }
 
+/* The first byte of a Describe's body, which is still to come, says what will be answered. */
+static bool is_unclear(const struct pgw_piece *p)
+{
+    return p->type == PGW_F_DESCRIBE && pgw_piece_body(p).len == 0;
+}
+
 /* A message begins. */
 static enum admission admit(struct client *c, const struct pgw_piece *p)
 {
@@ -91,8 +97,8 @@ static enum admission admit(struct client *c, const struct pgw_piece *p)
     }
     if (could_be_cancelled(c->server))
         return WAIT; /* cancelled() comes */
-    if (p->type == PGW_F_DESCRIBE && body.len == 0)
-        return WAIT; /* the first byte of its body says what will be answered */
+    if (is_unclear(p))
+        return WAIT;
     if (must_hold_back(c)) {
         c->held_back = true;
         counter_add(&c->shard->counters.n_held_back, 1);
@@ -257,9 +263,15 @@ static struct span take_idle(struct client *c, struct span data)
 
         if (answer != PGW_READY)
             return answer == PGW_PARTIAL ? nothing : broke_protocol(c);
-        if (piece.starts && !answer_alone(c, piece.type)) {
+        if (!piece.starts)
+            continue;
+
+        bool unclear = is_unclear(&piece);
+
+        if (unclear || !answer_alone(c, piece.type)) {
             c->from_client = before;
-            acquire(c);
+            if (!unclear)
+                acquire(c);
             return span_skip(data, (size_t)(at - data.ptr));
         }
     }
@@ -272,12 +284,13 @@ static struct span take_idle(struct client *c, struct span data)
 static struct span take(struct client *c, struct span data)
 {
     while (data.len > 0) {
-        if (c->phase == CLIENT_IDLE)
-            data = take_idle(c, data);
-        else if (c->phase == CLIENT_ACTIVE)
+        if (c->phase == CLIENT_ACTIVE)
             return forward(c, data);
-        else
+        if (c->phase != CLIENT_IDLE)
             return gone(c) ? nothing : data;
+        data = take_idle(c, data);
+        if (c->phase == CLIENT_IDLE)
+            break;
     }
     return data;
 }
@@ -294,6 +307,12 @@ static void hold(struct client *c, struct span data)
     }
 }
 
+/* Nothing behind a Terminate counts, nor behind the last words of a server. */
+static bool is_deaf(const struct client *c)
+{
+    return c->said_terminate || (c->server != NULL && c->server->replies.is_over);
+}
+
 static bool may_go_on(const struct client *c)
 {
     if (c->phase != CLIENT_ACTIVE)
@@ -302,7 +321,7 @@ static bool may_go_on(const struct client *c)
     const struct pgw_reply_queue *q = &c->server->replies;
     bool held_back = c->held_back && pgw_reply_is_owed(q) && !pgw_reply_is_copying_in(q);
 
-    return !c->said_terminate && !held_back && pgw_reply_room(q) >= SERVER_REPLIES / 2;
+    return !is_deaf(c) && !held_back && pgw_reply_room(q) >= SERVER_REPLIES / 2;
 }
 
 /* Goes on with what is held. */
@@ -323,16 +342,16 @@ static void pump(struct client *c)
         if (gone(c))
             return;
         held_consume(c, data.len - rest.len);
-        if (rest.len > 0)
-            break;
+        if (rest.len == data.len)
+            break; /* not even the first message */
     }
     link_read_client(c);
 }
 
 void relay_received(struct client *c, struct span data)
 {
-    if (c->said_terminate)
-        return; /* nothing behind a Terminate counts */
+    if (is_deaf(c))
+        return;
     if (c->held.len > 0 || c->phase == CLIENT_COLD) {
         hold(c, data);
         if (c->phase == CLIENT_COLD || gone(c))
