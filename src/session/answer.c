@@ -27,7 +27,7 @@ struct run {
 
 static void pass(struct client *c, struct span bytes)
 {
-    if (c->phase == CLIENT_ACTIVE && !c->refused_block && bytes.len > 0)
+    if (c->phase == CLIENT_ACTIVE && bytes.len > 0)
         stream_send(&c->stream, bytes);
 }
 
@@ -52,6 +52,11 @@ static bool pass_copy(struct client *c, const void *bytes, size_t len)
 bool answer_is_whole(const struct server *s)
 {
     return pgw_walker_at_boundary(&s->from_server) && s->n_look == 0;
+}
+
+bool answer_is_cut(const struct server *s)
+{
+    return !pgw_walker_handed_whole(&s->from_server) && s->taking == PASS;
 }
 
 /* ---- judging ---- */
@@ -124,7 +129,7 @@ static bool settle_taking(struct client *c, uint8_t letter, struct pgw_span head
 {
     enum pgw_reply_judgement judgement = judge(c, letter, head);
 
-    c->server->taking = judgement == PGW_REPLY_PASS ? PASS : DROP;
+    c->server->taking = judgement == PGW_REPLY_PASS && !c->refused_block ? PASS : DROP;
     return judgement != PGW_REPLY_VIOLATION;
 }
 

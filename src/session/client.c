@@ -299,7 +299,7 @@ void client_refuse(struct client *c, const char *sqlstate, const char *message, 
     if (strcmp(sqlstate, PGW_STATE_PROTOCOL_VIOLATION) == 0)
         counter_add(&counters->n_violations, 1);
     client_log_error(c, sqlstate, text);
-    if (c->server == NULL || answer_is_whole(c->server))
+    if (c->server == NULL || !answer_is_cut(c->server))
         send_fatal(c, sqlstate, text);
     client_close_sent(c, text);
 }

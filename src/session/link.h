@@ -67,6 +67,9 @@ extern const struct sock_ops answer_ops; /* of a linked server */
 /* No message from the server has begun and not been passed on in full. */
 bool answer_is_whole(const struct server *s);
 
+/* The client has been given a part of a message, and no other bytes may come before its rest. */
+bool answer_is_cut(const struct server *s);
+
 /* ---- lost.c ---- */
 
 /* relay_settle() for a client that is lost. */

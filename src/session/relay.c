@@ -46,6 +46,20 @@ static void out_of_memory(struct client *c)
                   "memory for waiting clients is used up (arena.total_size)");
 }
 
+/* The pair cannot go on: the server is given up, and the client is told, unless that would come
+ * between the bytes of a message. */
+static void lose_server(struct client *c, const char *sqlstate, const char *message)
+{
+    bool may_speak = !answer_is_cut(c->server);
+
+    counter_add(&c->shard->counters.n_servers_lost, 1);
+    link_abandon(c, false);
+    if (may_speak)
+        client_refuse(c, sqlstate, "%s", message);
+    else
+        client_close_sent(c, message);
+}
+
 /* ---- with a server ---- */
 
 enum admission {
@@ -116,10 +130,8 @@ static enum admission admit(struct client *c, const struct pgw_piece *p)
     case PGW_REPLY_LOST:
         break;
     }
-    link_abandon(c, false);
-    counter_add(&c->shard->counters.n_servers_lost, 1);
-    client_refuse(c, PGW_STATE_PROTOCOL_VIOLATION,
-                  "messages behind a COPY that failed cannot be told from those in it");
+    lose_server(c, PGW_STATE_PROTOCOL_VIOLATION,
+                "messages behind a COPY that failed cannot be told from those in it");
     return STOP;
 }
 
@@ -532,24 +544,16 @@ void relay_drained(struct client *c)
 
 void relay_server_ended(struct client *c)
 {
-    bool whole = answer_is_whole(c->server);
-    bool asked = pgw_reply_is_owed(&c->server->replies);
-
     if (c->phase == CLIENT_LOST) {
         link_abandon(c, false);
         client_settle(c);
         return;
     }
-    counter_add(&c->shard->counters.n_servers_lost, 1);
     log_warning(&c->log, "server ended while it was in use", "server=%s", c->server->log.ids);
-    link_abandon(c, false);
-    if (!whole)
-        client_close_sent(c, "server ended in the middle of an answer");
-    else if (asked)
-        client_refuse(c, PGW_STATE_CONNECTION_FAILURE,
-                      "server closed the connection before answering");
-    else
-        client_refuse(c, PGW_STATE_CONNECTION_FAILURE, "server closed the connection");
+    lose_server(c, PGW_STATE_CONNECTION_FAILURE,
+                pgw_reply_is_owed(&c->server->replies)
+                    ? "server closed the connection before answering"
+                    : "server closed the connection");
 }
 
 void relay_server_broke(struct client *c, uint8_t letter)
