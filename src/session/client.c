@@ -128,6 +128,8 @@ static void drained(struct sock *s)
 
     if (is_relayed(c))
         relay_drained(c);
+    else if (c->phase == CLIENT_GUEST)
+        guest_drained(c);
     client_check(c);
 }
 

@@ -174,6 +174,7 @@ void login_abandon(struct client *c);
 /* c->login tells who and where; the greeting is sent up to BackendKeyData. */
 void guest_begin(struct client *c);
 void guest_received(struct client *c, struct span data);
+void guest_drained(struct client *c); /* the client's stream */
 
 /* Its stream has closed: the service hears of it. */
 void guest_end(struct client *c);

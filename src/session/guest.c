@@ -16,6 +16,10 @@
 #include "sessions.h"
 #include "weir/auth/wire.h"
 
+/* A guest who has so many bytes of answers unsent is not answered further; drained() tells when he
+ * has taken most of them. */
+#define UNSENT_MAX ((size_t)256 << 10)
+
 struct guest_input {
     bool entered;    /* the service knows of it */
     bool busy;       /* the service has a message and is not ready yet */
@@ -126,9 +130,14 @@ static void deliver(struct client *c)
     if (in->delivering)
         return;
     in->delivering = true;
-    while (!in->busy && take_message(c))
+    while (!in->busy && stream_unsent(&c->stream) <= UNSENT_MAX && take_message(c))
         continue;
     in->delivering = false;
+}
+
+void guest_drained(struct client *c)
+{
+    deliver(c);
 }
 
 void guest_received(struct client *c, struct span data)

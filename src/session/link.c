@@ -109,7 +109,7 @@ void link_read_client(struct client *c)
 {
     if (!c->unread || c->held.len > HELD_MAX / 2)
         return;
-    if (c->server != NULL && stream_unsent(&c->server->stream) > PENDING_MAX)
+    if (stream_unsent(c->server != NULL ? &c->server->stream : &c->stream) > PENDING_MAX)
         return; /* drained() comes */
     c->unread = false;
     stream_receive(&c->stream);
@@ -120,6 +120,20 @@ void link_pace_client(struct client *c)
     if (c->unread || stream_unsent(&c->server->stream) <= PENDING_MAX)
         return;
     c->unread = true;
+    stream_stop(&c->stream);
+}
+
+void link_pace_answers(struct client *c)
+{
+    size_t limit;
+
+    if (c->unread || stream_unsent(&c->stream) <= UNSENT_MIN)
+        return;
+    limit = unsent_limit(c->shard);
+    if (stream_unsent(&c->stream) <= limit)
+        return;
+    c->unread = true;
+    stream_set_watermark(&c->stream, (uint32_t)limit, (uint32_t)limit / 4);
     stream_stop(&c->stream);
 }
 

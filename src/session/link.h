@@ -46,6 +46,9 @@ void link_drained(struct client *c);
 /* The client is not read while its server has too much unsent. */
 void link_pace_client(struct client *c);
 
+/* A client without a server is not read while it has too much unsent: of weir's own answers. */
+void link_pace_answers(struct client *c);
+
 /* Reads the client again if nothing speaks against it any more. */
 void link_read_client(struct client *c);
 

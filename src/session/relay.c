@@ -378,6 +378,8 @@ void relay_received(struct client *c, struct span data)
     if (c->phase == CLIENT_ACTIVE) {
         link_pace_client(c);
         relay_settle(c);
+    } else if (c->phase == CLIENT_IDLE) {
+        link_pace_answers(c);
     }
 }
 
@@ -540,6 +542,7 @@ void relay_ended(struct client *c, int error)
 void relay_drained(struct client *c)
 {
     link_drained(c);
+    link_read_client(c);
 }
 
 void relay_server_ended(struct client *c)
