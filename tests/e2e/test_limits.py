@@ -107,7 +107,7 @@ class PoolSizeTest(LimitCase):
 
     async def visit(self, weir, number, deadline):
         """Comes, works and goes in one of several ways until the time is over."""
-        ways = (self.commit, self.leave_open, self.end_server, self.leave_unread)
+        ways = 4 * (self.commit, self.leave_open, self.end_server, self.leave_unread) + (self.leave_in_query,)
         while True:
             client = await Client.connect(weir.port, "few", "postgres")
             for _ in range(3):
@@ -135,6 +135,11 @@ class PoolSizeTest(LimitCase):
         """So much that its server is not worth keeping."""
         client.send(query("select repeat('x', 1000) from generate_series(1, 20000)"))
         await client.next()
+        client.drop()
+
+    async def leave_in_query(self, client):
+        """Its backend must have been stopped before another is opened in its place."""
+        client.send(query("select pg_sleep(30)"))
         client.drop()
 
     async def crowd(self, weir):
