@@ -84,9 +84,9 @@ class Server:
         self.monitor.query("truncate t, u")
 
     def terminate(self, pid=None):
-        """Ends one backend, or all of the user app."""
+        """Ends one backend, or all of the user app, and returns when they are gone."""
         which = "usename = 'app'" if pid is None else f"pid = {pid}"
-        self.monitor.query(f"select pg_terminate_backend(pid) from pg_stat_activity where {which}")
+        self.monitor.query(f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where {which}")
 
     def act(self, words):
         """What a line with ! says, apart from ending a backend."""
