@@ -252,6 +252,12 @@ static const struct schema_row rows[] = {
      .type = SCHEMA_DURATION, .applies = SCHEMA_LIVE, .min = NS_PER_S, .max = YEAR,
      .default_text = "1h",
      .help = "A server connection older than this is replaced when it is next free."},
+    {.key = "max_prepared_statements", AT_ALL_LEVELS(max_prepared_statements),
+     .type = SCHEMA_INTEGER, .applies = SCHEMA_LIVE, .max = 10000, .zero = "off",
+     .default_text = "200",
+     .help = "Prepared statements of the protocol work in transaction and statement mode, whichever "
+             "server a client gets; a server keeps this many of them. With 0 they are the servers' "
+             "own, and clients find there what others have prepared."},
     {.key = "session_drain_timeout", AT_ALL_LEVELS(session_drain_timeout_ns),
      .type = SCHEMA_DURATION, .applies = SCHEMA_LIVE, .min = 100 * NS_PER_MS, .max = YEAR,
      .zero = "never", .default_text = "0",
@@ -283,7 +289,12 @@ static const struct schema_row rows[] = {
              "\"cancel\" also how long the cancel may take."},
 
     {.topic = "Memory",
-     .key = "arena", AT_WEIR(arena),
+     .key = "prepared_statements_memory", AT_WEIR(prepared_statements_memory),
+     .type = SCHEMA_SIZE, .applies = SCHEMA_RESTART, .min = MIB, .max = TIB,
+     .default_text = "64MB",
+     .help = "Memory for the texts of prepared statements, each kept once however many clients "
+             "prepare it. A client for whose statement there is no room is disconnected."},
+    {.key = "arena", AT_WEIR(arena),
      .type = SCHEMA_GROUP, .applies = SCHEMA_RESTART,
      .help = "Memory for data that waits for a slow peer, one mapping made at start."},
     {.key = "chunk_size", AT_ARENA(chunk_size),

@@ -46,6 +46,8 @@ struct conf_policy {
     uint32_t max_db_connections;   /* 0: no limit */
     uint32_t max_user_connections; /* 0: no limit */
 
+    uint32_t max_prepared_statements; /* 0: off */
+
     uint64_t query_wait_timeout_ns;  /* 0: wait for ever */
     uint64_t pipeline_hold_ns;       /* 0: at once */
     uint64_t client_idle_timeout_ns; /* 0: never */
@@ -109,6 +111,7 @@ struct conf_weir {
     bool log_disconnections;
     bool log_pooler_errors;
 
+    uint64_t prepared_statements_memory; /* bytes */
     struct conf_arena arena;
 };
 
