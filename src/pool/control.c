@@ -19,6 +19,7 @@
 #include "weir/base/clock.h"
 #include "weir/base/log.h"
 #include "weir/base/yield.h"
+#include "weir/pool/prepared.h"
 
 #include "pools.h"
 
@@ -117,6 +118,7 @@ void control_slot_free(struct server *s)
     limits_count(p, -1, 0);
     ps->n_servers--;
     atomic_fetch_sub_explicit(&p->n_servers, 1, memory_order_seq_cst); /* pairs with pool_look() */
+    prepared_free(s->prepared);
     slab_give(ps->servers, s);
     control_look(p);
     limits_freed(p);

@@ -37,6 +37,13 @@ enum yield_point {
     YIELD_LOG_PUT,     /* a record is in the ring, and its reader has not been told */
     YIELD_LOG_HUSHING, /* the reader has the mail, and will not be told again yet */
     YIELD_LOG_HUSHED,  /* it will be told anew, and has not read */
+
+    YIELD_REFS_TAKING,  /* somebody who has found it has read the word and not exchanged it */
+    YIELD_REFS_PUT,     /* nobody holds it, and it is not queued */
+    YIELD_REFS_JUDGING, /* the word of one that may be dropped is read and not exchanged */
+
+    YIELD_STATEMENTS_MISSED,  /* a statement was not found, and is not made */
+    YIELD_STATEMENTS_DROPPED, /* it is dead, and in its chain */
 };
 
 #ifdef WEIR_YIELD_POINTS

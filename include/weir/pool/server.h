@@ -28,6 +28,7 @@
 
 struct cancel;
 struct login;
+struct prepared;
 struct pool;
 
 /* Moves are checked by server_move(); see the table in src/pool/server.c. */
@@ -57,7 +58,7 @@ enum server_errand {
 
 /* The head of a message that the end of a buffer cut, while the receiver needs more of it to judge
  * it: the header and at most this many bytes of the body. */
-#define SERVER_LOOK_MAX 128
+#define SERVER_LOOK_MAX 512
 
 /* Process-wide slot; thread: whoever's it is, see above. */
 struct server {
@@ -90,6 +91,9 @@ struct server {
     uint32_t n_cancels;    /* cancel requests for it that PostgreSQL may still act on */
     struct cancel *cancel; /* the one that is under way; src/pool/cancel.c */
     void (*cancelled)(struct server *s, struct thread *self); /* one less */
+    struct prepared *prepared; /* statements it has; NULL: none yet */
+    uint64_t unnamed;          /* id of its unnamed statement; 0: none */
+    bool is_distrusted;        /* it is closed when it is given back */
     struct pgw_walker from_server;
     struct pgw_reply_queue replies;
     struct wheel_timer timer;   /* also control's */
