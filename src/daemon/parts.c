@@ -15,6 +15,7 @@
 #include "weir/base/jobs.h"
 #include "weir/base/log.h"
 #include "weir/pool/pools.h"
+#include "weir/pool/statements.h"
 #include "weir/session/session.h"
 
 /* Control has few sockets: logins at servers and cancel requests. */
@@ -181,6 +182,14 @@ static int make_pools(struct parts *p)
     return failed("memory for pools", pools_new(&p->pools, &config));
 }
 
+static int make_statements(struct parts *p)
+{
+    size_t max_bytes = p->conf->weir.prepared_statements_memory;
+
+    return failed("memory for prepared statements",
+                  statements_new(&p->statements, &p->crew, max_bytes, NULL));
+}
+
 static int make_console(struct parts *p)
 {
     struct console_config config = {
@@ -200,6 +209,7 @@ static int make_sessions(struct parts *p)
         .users = p->users,
         .keys = p->keys,
         .pools = p->pools,
+        .statements = p->statements,
         .crew = &p->crew,
         .jobs = p->jobs,
         .arena = p->arena,
@@ -220,8 +230,8 @@ static int open_listeners(struct parts *p)
 }
 
 static int (*const steps[])(struct parts *p) = {
-    make_plan, make_arena, load_users,   make_keys,     make_jobs,
-    make_crew, make_pools, make_console, make_sessions, open_listeners,
+    make_plan,  make_arena,      load_users,   make_keys,     make_jobs,      make_crew,
+    make_pools, make_statements, make_console, make_sessions, open_listeners,
 };
 
 int parts_init(struct parts *p, struct conf *conf, struct log *log)
@@ -271,6 +281,7 @@ void parts_fini(struct parts *p)
     for (unsigned i = 0; i < p->crew.n_reactors; i++)
         reactor_fini(&p->reactors[i]);
     sessions_free(p->sessions);
+    statements_free(p->statements);
     console_free(p->console);
     pools_free(p->pools);
     loop_free(crew_control(&p->crew)->loop);

@@ -22,6 +22,7 @@ struct jobs;
 struct keys;
 struct pools;
 struct sessions;
+struct statements;
 struct users;
 
 /* Owned by: control. Zeroed: nothing is made. */
@@ -37,6 +38,7 @@ struct parts {
     struct crew crew;
     struct reactor reactors[CPUS_MAX];
     struct pools *pools;
+    struct statements *statements;
     struct console *console;
     struct sessions *sessions;
     struct listeners listeners;

@@ -10,6 +10,7 @@
 #include "link.h"
 
 #include "pgwire/message_backend.h"
+#include "rename.h"
 #include "weir/auth/wire.h"
 
 /* What becomes of the message being received: server->taking. */
@@ -23,6 +24,7 @@ enum taking {
 struct run {
     struct client *c;
     const uint8_t *from;
+    struct pgw_span instead; /* of the message just judged, which is dropped; empty: nothing */
 };
 
 static void pass(struct client *c, struct span bytes)
@@ -64,7 +66,7 @@ bool answer_is_cut(const struct server *s)
 /* Bytes of the body that are needed before a message can be judged. */
 static uint32_t n_needed(const struct client *c, uint8_t letter, uint32_t body_len)
 {
-    bool tags = pool_policy(c->pool)->pool_mode == CONF_STATEMENT;
+    bool tags = pool_policy(c->pool)->pool_mode != CONF_SESSION;
 
     if (letter == PGW_B_READY_FOR_QUERY || letter == PGW_B_ERROR_RESPONSE ||
         (letter == PGW_B_COMMAND_COMPLETE && tags))
@@ -102,35 +104,65 @@ static void refuse_blocks(struct client *c, uint8_t letter, struct pgw_span head
         c->refused_block = true;
 }
 
-/* head: as much of the body as n_needed() wants. */
-static enum pgw_reply_judgement judge(struct client *c, uint8_t letter, struct pgw_span head)
+static uint8_t detail_of(uint8_t letter, struct pgw_span head)
 {
-    struct server *s = c->server;
-    struct pgw_reply_verdict verdict;
-    uint8_t detail = 0;
-
     if (letter == PGW_B_READY_FOR_QUERY)
-        detail = head.ptr[0];
-    else if (letter == PGW_B_ERROR_RESPONSE)
-        detail = severity_of(head);
-
-    enum pgw_reply_judgement judgement = pgw_reply_received(&s->replies, letter, detail, &verdict);
-
-    if (judgement == PGW_REPLY_VIOLATION)
-        return judgement;
-    if (judgement == PGW_REPLY_DROP && verdict.cookie != 0)
-        lost_answered(c, verdict.cookie, letter);
-    if (judgement == PGW_REPLY_PASS)
-        refuse_blocks(c, letter, head);
-    return judgement;
+        return head.ptr[0];
+    return letter == PGW_B_ERROR_RESPONSE ? severity_of(head) : 0;
 }
 
-static bool settle_taking(struct client *c, uint8_t letter, struct pgw_span head)
+/* head: as much of the body as n_needed() wants. False: the server broke the protocol. */
+static bool judge(struct run *r, uint8_t letter, struct pgw_span head)
 {
-    enum pgw_reply_judgement judgement = judge(c, letter, head);
+    struct client *c = r->c;
+    struct server *s = c->server;
+    struct pgw_reply_verdict verdict;
+    enum pgw_reply_judgement judgement =
+        pgw_reply_received(&s->replies, letter, detail_of(letter, head), &verdict);
+    bool passes = judgement == PGW_REPLY_PASS;
 
-    c->server->taking = judgement == PGW_REPLY_PASS && !c->refused_block ? PASS : DROP;
-    return judgement != PGW_REPLY_VIOLATION;
+    if (judgement == PGW_REPLY_VIOLATION)
+        return false;
+    if (letter == PGW_B_COMMAND_COMPLETE)
+        rename_completed(c, head);
+    if (verdict.cookie == LOST_COOKIE) {
+        lost_answered(c, letter);
+    } else {
+        if (passes && letter == PGW_B_ERROR_RESPONSE)
+            passes = !rename_error(c, head, &verdict, &r->instead);
+        rename_answered(c, letter, &verdict);
+    }
+    if (judgement == PGW_REPLY_PASS)
+        refuse_blocks(c, letter, head);
+    s->taking = passes && !c->refused_block ? PASS : DROP;
+    return true;
+}
+
+static void pass_instead(struct run *r)
+{
+    pass(r->c, span_in(r->instead));
+    r->instead.len = 0;
+}
+
+/* ---- answers of our own ---- */
+
+#define ANSWER_MAX 64
+
+void answer_make_up(struct client *c)
+{
+    struct pgw_reply_queue *q = &c->server->replies;
+
+    while (pgw_reply_is_due(q) && answer_is_whole(c->server)) {
+        struct pgw_reply_entry entry = pgw_reply_make_up(q);
+        uint8_t buf[ANSWER_MAX];
+        struct pgw_writer w = pgw_writer_of(buf, sizeof(buf));
+
+        rename_make_up(c, &entry, &w);
+        if (!pass_copy(c, buf, w.len)) {
+            c->short_of_memory = true; /* relay_settle() ends it */
+            return;
+        }
+    }
 }
 
 /* ---- messages that a buffer cuts before they can be judged ---- */
@@ -160,10 +192,11 @@ static bool look_more(struct client *c, const struct pgw_piece *p, struct run *r
     size_t len = s->n_look;
 
     s->n_look = 0;
-    if (!settle_taking(c, s->look[0], pgw_span_of(s->look + PGW_HEADER_LEN, len - PGW_HEADER_LEN)))
+    if (!judge(r, s->look[0], pgw_span_of(s->look + PGW_HEADER_LEN, len - PGW_HEADER_LEN)))
         return false;
     if (s->taking == PASS)
         return pass_copy(c, s->look, len);
+    pass_instead(r);
     r->from = p->bytes.ptr + p->bytes.len;
     return true;
 }
@@ -183,12 +216,14 @@ static bool begin(struct client *c, const struct pgw_piece *p, const uint8_t *at
         look_begin(s, p, needed);
         return true;
     }
-    if (!settle_taking(c, p->type, body))
+    if (!judge(r, p->type, body))
         return false;
-    if (s->taking == DROP)
+    if (s->taking == DROP) {
         run_cut(r, at, end);
-    else if (p->held.len > 0)
+        pass_instead(r);
+    } else if (p->held.len > 0) {
         return pass_copy(c, p->held.ptr, p->held.len); /* at the buffer's beginning: no run yet */
+    }
     return true;
 }
 
@@ -206,7 +241,7 @@ static void received(struct sock *sock, struct span data)
     struct server *s = CONTAINER_OF(stream_of(sock), struct server, stream);
     struct client *c = s->client;
     struct pgw_span in = span_out(data);
-    struct run run = {c, in.ptr};
+    struct run run = {c, in.ptr, {NULL, 0}};
 
     c->n_drained += c->phase == CLIENT_LOST ? data.len : 0;
     for (;;) {
@@ -224,6 +259,10 @@ static void received(struct sock *sock, struct span data)
                 run_cut(&run, at, at); /* what was whole before it */
             relay_server_broke(c, s->from_server.type);
             return;
+        }
+        if (piece.ends && pgw_reply_is_due(&s->replies)) {
+            run_cut(&run, in.ptr, in.ptr);
+            answer_make_up(c);
         }
     }
     relay_settle(c);

@@ -15,6 +15,7 @@
 #include "login.h"
 #include "pgwire/build.h"
 #include "pgwire/sqlstate.h"
+#include "rename.h"
 #include "sessions.h"
 #include "weir/auth/wire.h"
 #include "weir/base/clock.h"
@@ -204,6 +205,7 @@ static void slot_free(struct client *c)
 
     ASSERT(!list_linked(&c->waiter.link) && !list_linked(&c->stuck) && c->held.first == NULL);
     loop_timer_clear(c->thread->loop, &c->timer);
+    rename_free(c);
     list_remove(&c->link);
     client_move(c, CLIENT_FREE);
     slab_give(c->all->clients, c);

@@ -7,9 +7,13 @@
  *   login.c     authentication, the pool's greeting, BackendKeyData, ReadyForQuery
  *   guest.c     clients that a service owns
  *   cancel.c    cancel keys and requests
+ *   rename.c    prepared statements under names of our own
+ *   effect.c    what messages under way will have done to them
+ *   names.c     the names that a client has given to statements
  *   held.c      bytes that cannot be forwarded yet
  *   link.c      a client and a server: joined, parted
- *   relay.c     client to server: waiting, holding, forwarding
+ *   relay.c     client to server: waiting, holding, what comes next
+ *   forward.c   client to server: the messages of one that has a server
  *   answer.c    server to client: reply accounting, release, modes
  *   lost.c      what is done with a server whose client has gone
  *
@@ -36,6 +40,7 @@
 
 struct guest_input;
 struct login;
+struct prepares;
 
 enum client_phase {
     CLIENT_FREE,
@@ -85,6 +90,7 @@ struct client {
     struct pool *pool;     /* from login on, services excepted */
     struct server *server; /* see phases */
     struct waiter waiter;
+    struct prepares *prepares; /* NULL: it has prepared nothing */
     struct pgw_walker from_client;
     struct held held;
     struct guest guest;              /* CLIENT_GUEST */
@@ -99,6 +105,8 @@ struct client {
     bool leaving;           /* graceful stop: ends with its transaction */
     bool refused_block;     /* statement mode: it began a transaction block */
     bool cancelled;         /* while it waited: its first message is answered with 57014 */
+    bool lost_count;        /* it cannot be known which answers are to come */
+    bool short_of_memory;   /* an answer could not be made: it ends */
     bool skipping;          /* the rest of a cancelled batch, up to its Sync */
     uint8_t lost_step;      /* CLIENT_LOST: see lost.c */
     uint8_t lost_cancels;   /* CLIENT_LOST: how often its query was to be stopped */
@@ -115,8 +123,9 @@ struct shard {
     _Atomic uint32_t
         n_clients; /* on their way here included; any thread counts up, the reactor down */
     struct list clients;
-    struct list stuck; /* longest stuck first */
-    unsigned n_stuck;  /* its length */
+    uint64_t n_local_ids; /* of unnamed statements that are not kept */
+    struct list stuck;    /* longest stuck first */
+    unsigned n_stuck;     /* its length */
     struct session_counters counters;
     bool stopping;
     void (*stopped)(void *ctx);

@@ -1,6 +1,7 @@
 /* Joining and parting a client and a server; see link.h. */
 #include "link.h"
 
+#include "rename.h"
 #include "sessions.h"
 #include "weir/base/arena.h"
 #include "weir/pool/cancel.h"
@@ -199,6 +200,7 @@ static struct server *part(struct client *c)
 {
     struct server *s = c->server;
 
+    rename_part(c);
     c->server = NULL;
     s->client = NULL;
     link_unstick(c);
@@ -226,7 +228,9 @@ void link_give_back(struct client *c)
     struct server *s = part(c);
 
     stream_detach(&s->stream);
-    if (s->n_cancels > 0)
+    if (s->is_distrusted)
+        pool_discard(c->thread, s, true);
+    else if (s->n_cancels > 0)
         park(s, c->all->config.conf->weir.cancel_wait_timeout_ns);
     else
         pool_release(c->thread, s);

@@ -67,6 +67,9 @@ void relay_server_broke(struct client *c, uint8_t letter);
 
 extern const struct sock_ops answer_ops; /* of a linked server */
 
+/* Sends the client the answers that weir gives itself, if it is their turn. */
+void answer_make_up(struct client *c);
+
 /* No message from the server has begun and not been passed on in full. */
 bool answer_is_whole(const struct server *s);
 
@@ -78,7 +81,10 @@ bool answer_is_cut(const struct server *s);
 /* relay_settle() for a client that is lost. */
 void lost_settle(struct client *c);
 
-/* An answer to one of lost.c's own messages; cookie is the one it was sent with. */
-void lost_answered(struct client *c, uint32_t cookie, uint8_t letter);
+/* The cookie of a message whose answer lost.c wants to hear of; no effect (effect.h) has it. */
+#define LOST_COOKIE UINT32_MAX
+
+/* An answer to it. */
+void lost_answered(struct client *c, uint8_t letter);
 
 #endif

@@ -16,6 +16,7 @@
  * Runs on: the client's reactor.
  */
 #include "link.h"
+#include "rename.h"
 
 #include "pgwire/build.h"
 #include "weir/auth/wire.h"
@@ -29,8 +30,6 @@ enum lost_step {
     CLEAN,
     FAILED, /* it was refused */
 };
-
-#define COOKIE_CLEAN 1
 
 /* Requests to stop a query, evenly over client_lost_drain_timeout. */
 #define CANCELS_MAX 4
@@ -178,7 +177,7 @@ static enum outcome clean(struct client *c)
     }
     c->lost_step = CLEANING;
     server_move(c->server, SERVER_RESETTING);
-    return after(send_query(c, "DISCARD ALL", COOKIE_CLEAN));
+    return after(send_query(c, "DISCARD ALL", LOST_COOKIE));
 }
 
 /* Takes the next step if what the last one waits for has come. */
@@ -204,9 +203,9 @@ static enum outcome step(struct client *c)
     return REFUSED;
 }
 
-void lost_answered(struct client *c, uint32_t cookie, uint8_t letter)
+void lost_answered(struct client *c, uint8_t letter)
 {
-    if (cookie == COOKIE_CLEAN && letter == PGW_B_ERROR_RESPONSE)
+    if (letter == PGW_B_ERROR_RESPONSE)
         c->lost_step = FAILED;
 }
 
@@ -254,7 +253,7 @@ void lost_begin(struct client *c)
     c->timer.fire = overdue;
     loop_timer_clear(c->thread->loop, &c->timer);
     counter_add(&c->shard->counters.n_clients_lost, 1);
-    if (!pgw_walker_handed_whole(&c->from_client)) {
+    if (!pgw_walker_handed_whole(&c->from_client) && !rename_is_gathering(c)) {
         give_up(c, "half a message was sent to it");
         return;
     }

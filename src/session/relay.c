@@ -8,7 +8,9 @@
  *
  * Runs on: the client's reactor.
  */
+#include "forward.h"
 #include "link.h"
+#include "rename.h"
 
 #include "pgwire/build.h"
 #include "pgwire/sqlstate.h"
@@ -17,38 +19,29 @@
 #include "weir/base/clock.h"
 #include "weir/pool/cancel.h"
 
-#define LOGGED_IN                                                                                  \
-    (PGW_IN_IDLE | PGW_IN_SIMPLE | PGW_IN_FUNCTION | PGW_IN_EXTENDED | PGW_IN_COPY_IN |            \
-     PGW_IN_COPY_OUT | PGW_IN_COPY_BOTH)
-
-static const struct span nothing = {NULL, 0};
-
 static const uint8_t ready_for_query[] = {PGW_B_READY_FOR_QUERY, 0, 0, 0, 5, PGW_TX_IDLE};
-static const uint8_t flush[] = {PGW_F_FLUSH, 0, 0, 0, 4};
 static const uint8_t empty_query[] = {PGW_F_QUERY, 0, 0, 0, 5, 0};
 
-static bool gone(const struct client *c)
+bool relay_is_over(const struct client *c)
 {
     return c->phase != CLIENT_IDLE && c->phase != CLIENT_WAITING && c->phase != CLIENT_ACTIVE;
 }
 
-static struct span broke_protocol(struct client *c)
+struct span relay_broke_protocol(struct client *c)
 {
     client_refuse(c, PGW_STATE_PROTOCOL_VIOLATION,
                   "invalid message type %u or length: the connection cannot go on",
                   c->from_client.type);
-    return nothing;
+    return forward_nothing;
 }
 
-static void out_of_memory(struct client *c)
+void relay_out_of_memory(struct client *c)
 {
     client_refuse(c, PGW_STATE_OUT_OF_MEMORY,
                   "memory for waiting clients is used up (arena.total_size)");
 }
 
-/* The pair cannot go on: the server is given up, and the client is told, unless that would come
- * between the bytes of a message. */
-static void lose_server(struct client *c, const char *sqlstate, const char *message)
+void relay_lose_server(struct client *c, const char *sqlstate, const char *message)
 {
     bool may_speak = !answer_is_cut(c->server);
 
@@ -58,144 +51,6 @@ static void lose_server(struct client *c, const char *sqlstate, const char *mess
         client_refuse(c, sqlstate, "%s", message);
     else
         client_close_sent(c, message);
-}
-
-/* ---- with a server ---- */
-
-enum admission {
-    ADMIT,
-    WAIT, /* not now: it and what follows is held */
-    FULL, /* the same, because too many answers are outstanding */
-    STOP, /* nothing of it or behind it will be sent */
-};
-
-/* Others have waited long: does this client pipeline without ever leaving a gap? What belongs to a
- * COPY goes on, or it would never end. */
-static bool must_hold_back(const struct client *c)
-{
-    const struct pgw_reply_queue *q = &c->server->replies;
-    const struct conf_policy *policy = pool_policy(c->pool);
-
-    if (!pgw_reply_is_owed(q) || pgw_reply_is_unsynced(q) || policy->pool_mode == CONF_SESSION ||
-        q->status != PGW_TX_IDLE || pgw_reply_is_copying_in(q))
-        return false;
-    return pool_waited(c->pool, loop_now_ns(c->thread->loop), policy->pipeline_hold_ns);
-}
-
-/* A cancel request stops what runs when PostgreSQL acts on it, and that may be what comes next. */
-static bool could_be_cancelled(const struct server *s)
-{
-    return s->n_cancels > 0 && !pgw_reply_is_owed(&s->replies);
-}
-
-/* The first byte of a Describe's body, which is still to come, says what will be answered. */
-static bool is_unclear(const struct pgw_piece *p)
-{
-    return p->type == PGW_F_DESCRIBE && pgw_piece_body(p).len == 0;
-}
-
-/* A message begins. */
-static enum admission admit(struct client *c, const struct pgw_piece *p)
-{
-    struct pgw_reply_queue *q = &c->server->replies;
-    const struct pgw_rule *rule = &pgw_frontend_rules[p->type];
-    struct pgw_span body = pgw_piece_body(p);
-
-    if (rule->flags & PGW_TERMINATES) {
-        c->said_terminate = true;
-        return STOP;
-    }
-    if (!(rule->phases & LOGGED_IN)) {
-        broke_protocol(c);
-        return STOP;
-    }
-    if (could_be_cancelled(c->server))
-        return WAIT; /* cancelled() comes */
-    if (is_unclear(p))
-        return WAIT;
-    if (must_hold_back(c)) {
-        c->held_back = true;
-        counter_add(&c->shard->counters.n_held_back, 1);
-        return WAIT;
-    }
-
-    enum pgw_reply_kind kind = pgw_reply_kind_of(p->type, body.len > 0 ? body.ptr[0] : 0);
-
-    switch (pgw_reply_sent(q, kind, PGW_REPLY_FORWARD, 0)) {
-    case PGW_REPLY_NOTED:
-    case PGW_REPLY_SKIPPED:
-        return ADMIT;
-    case PGW_REPLY_FULL:
-        return FULL;
-    case PGW_REPLY_LOST:
-        break;
-    }
-    lose_server(c, PGW_STATE_PROTOCOL_VIOLATION,
-                "messages behind a COPY that failed cannot be told from those in it");
-    return STOP;
-}
-
-static void send_server(struct client *c, const uint8_t *from, const uint8_t *to)
-{
-    if (to > from)
-        stream_send(&c->server->stream, span_of(from, (size_t)(to - from)));
-}
-
-/* The first bytes of a header that earlier buffers ended with: they lie in the walker, which the
- * next buffer may overwrite in this same turn. */
-static bool send_header_start(struct client *c, struct pgw_span held)
-{
-    uint8_t *copy = loop_scratch(c->thread->loop, held.len);
-
-    if (copy == NULL) {
-        out_of_memory(c);
-        return false;
-    }
-    memcpy(copy, held.ptr, held.len);
-    send_server(c, copy, copy + held.len);
-    return true;
-}
-
-/* Is there need for answers that the server would keep back until a Sync or Flush? When a client
- * says goodbye its last Sync may turn out to have been swallowed by a COPY. */
-static bool needs_flush(const struct client *c, enum admission admission)
-{
-    return admission == FULL /* so that there will be room: see pgwire/reply.h */ ||
-           (c->said_terminate && pgw_reply_is_owed(&c->server->replies));
-}
-
-static struct span forward(struct client *c, struct span data)
-{
-    struct pgw_span in = span_out(data);
-    const uint8_t *run = in.ptr; /* where what is not yet sent begins */
-
-    for (;;) {
-        const struct pgw_walker before = c->from_client;
-        const uint8_t *at = in.ptr;
-        struct pgw_piece piece;
-        enum pgw_answer answer = pgw_walk(&c->from_client, pgw_frontend_rules, &in, &piece);
-
-        if (answer != PGW_READY) {
-            send_server(c, run, at);
-            return answer == PGW_PARTIAL ? nothing : broke_protocol(c);
-        }
-        if (!piece.starts)
-            continue;
-
-        enum admission admission = admit(c, &piece);
-
-        if (admission != ADMIT) {
-            c->from_client = before;
-            if (gone(c))
-                return nothing;
-            send_server(c, run, at);
-            if (needs_flush(c, admission))
-                stream_send(&c->server->stream, span_of(flush, sizeof(flush)));
-            return admission == STOP ? nothing : span_skip(data, (size_t)(at - data.ptr));
-        }
-        if (piece.held.len > 0 && !send_header_start(c, piece.held))
-            return nothing;
-    }
 }
 
 /* ---- without one ---- */
@@ -210,7 +65,7 @@ static void answer_cancelled(struct client *c, uint8_t letter)
 
     c->cancelled = false;
     if (buf == NULL) {
-        out_of_memory(c);
+        relay_out_of_memory(c);
         return;
     }
 
@@ -233,7 +88,7 @@ static bool answer_alone(struct client *c, uint8_t letter)
         return true;
     }
     if (!(rule->phases & LOGGED_IN)) {
-        broke_protocol(c);
+        relay_broke_protocol(c);
         return true;
     }
     if (rule->flags & PGW_ENDS_BATCH) {
@@ -274,11 +129,11 @@ static struct span take_idle(struct client *c, struct span data)
         enum pgw_answer answer = pgw_walk(&c->from_client, pgw_frontend_rules, &in, &piece);
 
         if (answer != PGW_READY)
-            return answer == PGW_PARTIAL ? nothing : broke_protocol(c);
+            return answer == PGW_PARTIAL ? forward_nothing : relay_broke_protocol(c);
         if (!piece.starts)
             continue;
 
-        bool unclear = is_unclear(&piece);
+        bool unclear = forward_is_unclear(&piece);
 
         if (unclear || !answer_alone(c, piece.type)) {
             c->from_client = before;
@@ -287,7 +142,7 @@ static struct span take_idle(struct client *c, struct span data)
             return span_skip(data, (size_t)(at - data.ptr));
         }
     }
-    return nothing; /* it is closing */
+    return forward_nothing; /* it is closing */
 }
 
 /* ---- holding ---- */
@@ -299,7 +154,7 @@ static struct span take(struct client *c, struct span data)
         if (c->phase == CLIENT_ACTIVE)
             return forward(c, data);
         if (c->phase != CLIENT_IDLE)
-            return gone(c) ? nothing : data;
+            return relay_is_over(c) ? forward_nothing : data;
         data = take_idle(c, data);
         if (c->phase == CLIENT_IDLE)
             break;
@@ -310,7 +165,7 @@ static struct span take(struct client *c, struct span data)
 static void hold(struct client *c, struct span data)
 {
     if (!held_append(c, data)) {
-        out_of_memory(c);
+        relay_out_of_memory(c);
         return;
     }
     if (c->held.len > HELD_MAX && !c->unread) {
@@ -343,7 +198,7 @@ static void pump(struct client *c)
         struct span data;
 
         if (!held_peek(c, &data)) {
-            out_of_memory(c);
+            relay_out_of_memory(c);
             return;
         }
 
@@ -351,7 +206,7 @@ static void pump(struct client *c)
 
         struct span rest = take(c, data);
 
-        if (gone(c))
+        if (relay_is_over(c))
             return;
         held_consume(c, data.len - rest.len);
         if (rest.len == data.len)
@@ -366,13 +221,13 @@ void relay_received(struct client *c, struct span data)
         return;
     if (c->held.len > 0 || c->phase == CLIENT_COLD) {
         hold(c, data);
-        if (c->phase == CLIENT_COLD || gone(c))
+        if (c->phase == CLIENT_COLD || relay_is_over(c))
             return;
         pump(c);
     } else {
         struct span rest = take(c, data);
 
-        if (rest.len > 0 && !gone(c))
+        if (rest.len > 0 && !relay_is_over(c))
             hold(c, rest);
     }
     if (c->phase == CLIENT_ACTIVE) {
@@ -400,7 +255,7 @@ static void served(struct waiter *w, struct thread *self, struct server *s)
     counter_add(&n->n_waits, 1);
     counter_add(&n->wait_us, (loop_now_ns(self->loop) - w->since_ns) / NS_PER_US);
     pump(c);
-    if (!gone(c)) /* it may have ended by what it had sent */
+    if (!relay_is_over(c)) /* it may have ended by what it had sent */
         relay_settle(c);
 }
 
@@ -452,6 +307,8 @@ static bool ends_now(struct client *c)
         counter_add(&c->shard->counters.n_servers_lost, 1);
         link_abandon(c, false);
         client_close_sent(c, "server ended the session");
+    } else if (c->short_of_memory) {
+        relay_out_of_memory(c);
     } else if (c->refused_block) {
         client_refuse(c, PGW_STATE_FEATURE_NOT_SUPPORTED,
                       "transaction blocks are not allowed in statement mode");
@@ -521,7 +378,7 @@ void relay_begin(struct client *c, struct span early)
     rest_idle(c);
     if (early.len > 0)
         hold(c, early);
-    if (c->held.len > 0 && !gone(c)) {
+    if (c->held.len > 0 && !relay_is_over(c)) {
         pump(c);
         if (c->phase == CLIENT_ACTIVE)
             relay_settle(c);
@@ -553,10 +410,10 @@ void relay_server_ended(struct client *c)
         return;
     }
     log_warning(&c->log, "server ended while it was in use", "server=%s", c->server->log.ids);
-    lose_server(c, PGW_STATE_CONNECTION_FAILURE,
-                pgw_reply_is_owed(&c->server->replies)
-                    ? "server closed the connection before answering"
-                    : "server closed the connection");
+    relay_lose_server(c, PGW_STATE_CONNECTION_FAILURE,
+                      pgw_reply_is_owed(&c->server->replies)
+                          ? "server closed the connection before answering"
+                          : "server closed the connection");
 }
 
 void relay_server_broke(struct client *c, uint8_t letter)

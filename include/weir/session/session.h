@@ -19,6 +19,7 @@
 struct arena;
 struct service;
 struct sessions;
+struct statements;
 struct slab_counts;
 
 struct sessions_config {
@@ -26,6 +27,7 @@ struct sessions_config {
     struct users *users;
     struct keys *keys; /* outlive the sessions, as the following do */
     struct pools *pools;
+    struct statements *statements;
     struct crew *crew;
     struct jobs *jobs;
     struct arena *arena;

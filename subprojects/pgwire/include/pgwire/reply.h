@@ -192,6 +192,12 @@ static inline bool pgw_reply_is_unsynced(const struct pgw_reply_queue *q)
     return q->is_unsynced || q->is_skipping;
 }
 
+/* The server skips what is sent up to a Sync: it has failed, and that is known. */
+static inline bool pgw_reply_is_skipping(const struct pgw_reply_queue *q)
+{
+    return q->is_skipping;
+}
+
 /*
  * Nothing is owed for certain, but Zs for loose Syncs may still come (rule 9). A Query of the
  * relay's own settles it once the batch is synced: after its answer nothing can be left.

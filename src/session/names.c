@@ -1,0 +1,144 @@
+/* A map by name, made when the first name is given; its hash key is its own. */
+#include "names.h"
+
+#include <stdlib.h>
+
+#include "weir/base/hash.h"
+
+#define NAME_MAX_LEN sizeof(((struct name *)NULL)->text)
+
+struct name_table {
+    struct map map;
+    struct hash_key key;
+};
+
+/* The part that counts. */
+static struct span cut(struct span name)
+{
+    return span_of(name.ptr, name.len < NAME_MAX_LEN ? name.len : NAME_MAX_LEN);
+}
+
+static bool name_is(const struct map_link *link, const void *key)
+{
+    const struct name *n = MAP_ITEM_CONST(link, struct name, link);
+    const struct span *wanted = key;
+
+    return span_equal(span_of(n->text, n->len), *wanted);
+}
+
+static struct name_table *table_new(void)
+{
+    struct name_table *t = aligned_alloc(_Alignof(struct name_table), sizeof(*t));
+
+    if (t == NULL)
+        return NULL;
+    if (hash_key_init(&t->key) != 0) {
+        free(t);
+        return NULL;
+    }
+    map_init(&t->map, name_is, UINT32_MAX);
+    return t;
+}
+
+struct name *names_find(const struct names *n, struct span name)
+{
+    struct span wanted = cut(name);
+    struct map_link *link;
+
+    if (n->table == NULL)
+        return NULL;
+    link = map_find(&n->table->map, hash64(&n->table->key, wanted), &wanted);
+    return link == NULL ? NULL : MAP_ITEM(link, struct name, link);
+}
+
+struct name *names_find_id(const struct names *n, uint64_t id)
+{
+    if (n->table == NULL)
+        return NULL;
+    MAP_FOREACH(link, &n->table->map)
+    {
+        struct name *name = MAP_ITEM(link, struct name, link);
+
+        if (name->statement->id == id)
+            return name;
+    }
+    return NULL;
+}
+
+static struct name *name_new(struct span text, struct statement *s)
+{
+    struct name *n = malloc(sizeof(*n));
+
+    if (n == NULL)
+        return NULL;
+    n->statement = s;
+    n->len = (uint8_t)text.len;
+    memcpy(n->text, text.ptr, text.len);
+    return n;
+}
+
+struct name *names_add(struct names *n, struct span name, struct statement *s)
+{
+    struct span text = cut(name);
+    struct name *added;
+
+    if (n->table == NULL)
+        n->table = table_new();
+    if (n->table == NULL)
+        return NULL;
+    added = name_new(text, s);
+    if (added == NULL)
+        return NULL;
+    if (!map_insert(&n->table->map, hash64(&n->table->key, text), &added->link)) {
+        free(added);
+        return NULL;
+    }
+    return added;
+}
+
+void names_detach(struct names *n, struct name *name)
+{
+    map_remove(&n->table->map, &name->link);
+}
+
+void names_attach(struct names *n, struct name *name)
+{
+    /* The link has kept its hash. */
+    bool attached = map_insert(&n->table->map, name->link.hash, &name->link);
+
+    ASSERT(attached); /* the memory for so many names does not exist */
+}
+
+void name_free(struct name *name, struct statements *ss, struct thread *self)
+{
+    statement_put(ss, self, name->statement);
+    free(name);
+}
+
+void names_clear(struct names *n, struct statements *ss, struct thread *self)
+{
+    if (n->table == NULL)
+        return;
+    MAP_FOREACH(link, &n->table->map)
+    {
+        struct name *name = MAP_ITEM(link, struct name, link);
+
+        names_detach(n, name);
+        name_free(name, ss, self);
+    }
+}
+
+void names_fini(struct names *n, struct statements *ss, struct thread *self)
+{
+    if (n->table == NULL)
+        return;
+    names_clear(n, ss, self);
+    map_fini(&n->table->map);
+    free(n->table);
+    n->table = NULL;
+}
+
+uint32_t names_count(const struct names *n)
+{
+    return n->table == NULL ? 0 : (uint32_t)n->table->map.n_items;
+}

@@ -1,0 +1,298 @@
+/*
+ * What a client has prepared, other than its messages (rename.c): gathering those that buffers cut,
+ * what a server's answers mean to it, its end. Runs on: the client's reactor.
+ */
+#include <stdlib.h>
+
+#include "effect.h"
+#include "pgwire/build.h"
+#include "pgwire/endian.h"
+#include "pgwire/message_backend.h"
+#include "sessions.h"
+#include "weir/auth/wire.h"
+#include "weir/pool/prepared.h"
+
+/* ---- gathering ---- */
+
+/* All but a Parse is sent on from one piece of scratch memory. */
+static size_t gather_max(const struct client *c, uint8_t type)
+{
+    size_t max = loop_scratch_max(c->thread->loop);
+
+    if (type == PGW_F_PARSE)
+        return RENAME_PARSE_MAX;
+    return max < RENAME_NAMES_MAX ? max : RENAME_NAMES_MAX;
+}
+
+static bool gather_append(struct client *c, struct pgw_span bytes)
+{
+    struct prepares *p = c->prepares;
+    size_t needed = p->n_gathered + bytes.len;
+
+    if (needed > gather_max(c, p->type))
+        return false;
+    if (needed > p->gathered_size) {
+        size_t size = 2 * needed < p->body_len ? 2 * needed : p->body_len;
+        uint8_t *grown = realloc(p->gathered, size);
+
+        if (grown == NULL)
+            return false;
+        p->gathered = grown;
+        p->gathered_size = (uint32_t)size;
+    }
+    if (bytes.len > 0)
+        memcpy(p->gathered + p->n_gathered, bytes.ptr, bytes.len);
+    p->n_gathered += (uint32_t)bytes.len;
+    return true;
+}
+
+bool rename_gather(struct client *c, uint8_t type, uint32_t body_len, struct pgw_span head)
+{
+    struct prepares *p = prepares_of(c);
+
+    if (p == NULL)
+        return false;
+    p->is_gathering = true;
+    p->type = type;
+    p->body_len = body_len;
+    p->n_gathered = 0;
+    return gather_append(c, head);
+}
+
+bool rename_is_gathering(const struct client *c)
+{
+    return c->prepares != NULL && c->prepares->is_gathering;
+}
+
+static bool send_header(struct client *c, const struct prepares *p)
+{
+    uint8_t header[PGW_HEADER_LEN] = {p->type};
+
+    pgw_store_u32(header + PGW_TYPE_LEN, p->body_len + PGW_LENGTH_LEN);
+    return send_copy(c, pgw_span_of(header, sizeof(header)));
+}
+
+/* The next message may be gathered in this same turn, so nothing is sent from the buffer. */
+static bool send_gathered(struct client *c)
+{
+    struct prepares *p = c->prepares;
+    struct pgw_span head = {p->gathered, p->n_gathered};
+
+    if (p->type != PGW_F_PARSE) {
+        uint8_t *copy = loop_scratch(c->thread->loop, head.len);
+
+        if (copy == NULL)
+            return false;
+        memcpy(copy, head.ptr, head.len);
+        head.ptr = copy;
+    }
+    switch (rename_message(c, p->type, p->body_len, head)) {
+    case RENAME_AS_IT_IS:
+        return send_header(c, p) && send_copy(c, head);
+    case RENAME_REPLACED:
+        return true;
+    case RENAME_WAIT:
+    case RENAME_FAILED:
+        break;
+    }
+    return false;
+}
+
+bool rename_gather_more(struct client *c, struct pgw_span bytes)
+{
+    struct prepares *p = c->prepares;
+
+    if (!gather_append(c, bytes))
+        return false;
+    if (!rename_is_enough(p->type, p->body_len, pgw_span_of(p->gathered, p->n_gathered)))
+        return true;
+
+    bool sent = send_gathered(c);
+
+    p->is_gathering = false;
+    free(p->gathered);
+    p->gathered = NULL;
+    p->gathered_size = 0;
+    return sent;
+}
+
+/* ---- answers ---- */
+
+/* Of what an error removed, the first is what failed; the rest was skipped. */
+static void undo_removed(struct client *c, const struct pgw_reply_verdict *verdict)
+{
+    const struct pgw_reply_queue *q = &c->server->replies;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < verdict->n_removed; i++) {
+        uint32_t cookie = pgw_reply_removed(q, verdict, i)->cookie;
+
+        if (cookie == 0)
+            continue;
+        effect_of(c, cookie)->failed = i == 0;
+        n++;
+    }
+    effect_undo_first(c, n);
+}
+
+void rename_answered(struct client *c, uint8_t letter, const struct pgw_reply_verdict *verdict)
+{
+    if (c->prepares == NULL)
+        return;
+    if (letter == PGW_B_ERROR_RESPONSE && verdict->n_removed > 0)
+        undo_removed(c, verdict);
+    else if (letter == PGW_B_ERROR_RESPONSE && verdict->cookie != 0)
+        effect_of(c, verdict->cookie)->failed = true;
+    else if (verdict->is_done && verdict->cookie != 0)
+        effect_confirm_first(c);
+}
+
+void rename_make_up(struct client *c, const struct pgw_reply_entry *entry, struct pgw_writer *w)
+{
+    effect_confirm_first(c);
+    if (entry->kind == PGW_REPLY_PARSE) {
+        pgw_build_bare(w, PGW_B_PARSE_COMPLETE);
+    } else if (entry->kind == PGW_REPLY_CLOSE) {
+        pgw_build_bare(w, PGW_B_CLOSE_COMPLETE);
+    } else {
+        pgw_build_command_complete(w, pgw_span_str("DEALLOCATE"));
+        pgw_build_ready_for_query(w, (enum pgw_tx_status)c->server->replies.status);
+    }
+}
+
+static bool tag_is(struct pgw_span tag, const char *text)
+{
+    size_t len = strlen(text) + 1; /* with the NUL that ends a tag */
+
+    return tag.len >= len && memcmp(tag.ptr, text, len) == 0;
+}
+
+void rename_completed(struct client *c, struct pgw_span tag)
+{
+    if (tag_is(tag, "DISCARD ALL") || tag_is(tag, "DEALLOCATE ALL"))
+        effect_forget_prepared(c);
+}
+
+static int hexadecimal(uint8_t ch)
+{
+    if (ch >= '0' && ch <= '9')
+        return ch - '0';
+    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
+}
+
+/* The first of our names in a text: *ours is where it stands, the id what it says. 0: none. */
+static uint64_t find_ours(struct pgw_span text, struct pgw_span *ours)
+{
+    const size_t len = strlen(STATEMENT_NAME_PREFIX);
+    const uint8_t *found = memmem(text.ptr, text.len, STATEMENT_NAME_PREFIX, len);
+    uint64_t id = 0;
+
+    if (found == NULL)
+        return 0;
+    *ours = pgw_span_of(found, len);
+    while (ours->ptr + ours->len < text.ptr + text.len) {
+        int digit = hexadecimal(ours->ptr[ours->len]);
+
+        if (digit < 0)
+            break;
+        id = id << 4 | (uint64_t)digit;
+        ours->len++;
+    }
+    return id;
+}
+
+/* The client's name for a statement that the server knows by this id. */
+static const struct name *name_for(struct client *c, const struct pgw_reply_verdict *verdict,
+                                   uint64_t id)
+{
+    const struct effect *e = verdict->cookie == 0 ? NULL : effect_of(c, verdict->cookie);
+
+    if (e != NULL && e->kind == EFFECT_DUPLICATE && e->name != NULL)
+        return e->name;
+    return names_find_id(&c->prepares->names, id);
+}
+
+static void write_field(struct pgw_writer *w, uint8_t code, struct pgw_span before,
+                        struct pgw_span name, struct pgw_span after)
+{
+    pgw_writer_u8(w, code);
+    pgw_writer_bytes(w, before);
+    pgw_writer_bytes(w, name);
+    pgw_writer_bytes(w, after);
+    pgw_writer_u8(w, '\0');
+}
+
+/* The fields of an error, its message with another name in it. */
+static void write_error(struct pgw_writer *w, struct pgw_span fields, struct pgw_span message,
+                        struct pgw_span ours, const struct name *name)
+{
+    size_t before = (size_t)(ours.ptr - message.ptr);
+    struct pgw_field field;
+
+    pgw_writer_begin(w, PGW_B_ERROR_RESPONSE);
+    while (pgw_field_next(&fields, &field)) {
+        if (field.value.ptr == message.ptr)
+            write_field(w, field.code, pgw_span_of(message.ptr, before),
+                        pgw_span_of(name->text, name->len),
+                        pgw_span_skip(message, before + ours.len));
+        else
+            write_field(w, field.code, field.value, pgw_span_of(NULL, 0), pgw_span_of(NULL, 0));
+    }
+    pgw_writer_u8(w, '\0');
+    pgw_writer_end(w);
+}
+
+bool rename_error(struct client *c, struct pgw_span body, const struct pgw_reply_verdict *verdict,
+                  struct pgw_span *out)
+{
+    struct pgw_report_fields report;
+    struct pgw_span ours;
+
+    if (c->prepares == NULL || pgw_read_report(body, &report) != PGW_READY)
+        return false;
+
+    uint64_t id = find_ours(report.message, &ours);
+    const struct name *name = id == 0 ? NULL : name_for(c, verdict, id);
+
+    if (name == NULL)
+        return false;
+
+    size_t size = PGW_HEADER_LEN + body.len + sizeof(name->text);
+    uint8_t *copy = loop_scratch(c->thread->loop, size);
+
+    if (copy == NULL)
+        return false;
+
+    struct pgw_writer w = pgw_writer_of(copy, size);
+
+    write_error(&w, report.all, report.message, ours, name);
+    if (w.full)
+        return false;
+    *out = pgw_writer_span(&w);
+    return true;
+}
+
+/* ---- the end ---- */
+
+void rename_part(struct client *c)
+{
+    if (c->prepares == NULL)
+        return;
+    effect_drop_all(c);
+    c->prepares->is_gathering = false;
+}
+
+void rename_free(struct client *c)
+{
+    struct prepares *p = c->prepares;
+
+    if (p == NULL)
+        return;
+    ASSERT(p->head == p->tail);
+    statement_put(c->all->config.statements, c->thread, p->unnamed);
+    names_fini(&p->names, c->all->config.statements, c->thread);
+    free(p->effects);
+    free(p->gathered);
+    free(p);
+    c->prepares = NULL;
+}

@@ -1,0 +1,104 @@
+/*
+ * Prepared statements in transaction mode: a client's server changes between transactions, but what
+ * it has prepared must be there. So each client has its own names (names.h), each server has the
+ * statements that anybody asked for under names of weir's own (pool/prepared.h), and messages are
+ * renamed on their way. What a server lacks is parsed in front, in the same send.
+ *
+ * Names change when a message is sent, as if it will succeed: the next message of the same pipeline
+ * may use them. Each such change is noted (an effect), and undone if the server does not carry the
+ * message out. weir makes up no error: it sends what makes PostgreSQL raise the right one.
+ *
+ * Runs on: the client's reactor.
+ */
+#ifndef WEIR_SESSION_RENAME_H
+#define WEIR_SESSION_RENAME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client.h"
+#include "names.h"
+#include "pgwire/reply.h"
+#include "pgwire/span.h"
+#include "pgwire/writer.h"
+
+/* Replies owed for one message of a client at most: those of Closes and a Parse in front of it. */
+#define RENAME_REPLIES_MAX 4
+
+/* A Parse must be seen whole before it can be sent on. */
+#define RENAME_PARSE_MAX (16u << 20)
+/* So must the names in front of a Bind. */
+#define RENAME_NAMES_MAX (64u << 10)
+
+struct effect;
+
+/* What a client has prepared. Exists from its first Parse on. */
+struct prepares {
+    struct names names;
+    struct statement *unnamed; /* NULL: there is none, or it is too long to be kept */
+    uint64_t unnamed_id;       /* of the same; 0: there is none */
+
+    struct effect *effects; /* ring of those whose answers are outstanding, in order */
+    uint32_t head, tail, size;
+
+    bool is_gathering; /* the beginning of a message that buffers cut */
+    uint8_t type;      /* of that message */
+    uint32_t body_len;
+    uint8_t *gathered; /* the first n_gathered bytes of its body */
+    uint32_t n_gathered, gathered_size;
+};
+
+enum renamed {
+    RENAME_AS_IT_IS, /* noted; the caller sends the message */
+    RENAME_REPLACED, /* what stands for the bytes given was sent */
+    RENAME_WAIT,     /* nothing was noted: it is to be tried again when less is owed */
+    RENAME_FAILED, /* no memory; with client->lost_count: rule 10 of pgwire/reply.h, close the pair
+                    */
+};
+
+/* Does this message of an active client name a prepared statement that has another name at the
+ * server? */
+bool rename_concerns(const struct client *c, uint8_t type);
+
+/* Are these first bytes of a body enough for rename_message()? */
+bool rename_is_enough(uint8_t type, uint32_t body_len, struct pgw_span head);
+
+/* A message that rename_concerns(), of which head is enough: notes it and sends what has to be sent
+ * in its place. There is room for RENAME_REPLIES_MAX replies. */
+NODISCARD enum renamed rename_message(struct client *c, uint8_t type, uint32_t body_len,
+                                      struct pgw_span head);
+
+/* Begins gathering a message with these first bytes of its body. False: no memory, or too long. */
+NODISCARD bool rename_gather(struct client *c, uint8_t type, uint32_t body_len,
+                             struct pgw_span head);
+bool rename_is_gathering(const struct client *c);
+
+/* More of it, all of which is taken. When there is enough, what stands for it has been sent and
+ * gathering is over. False as above. */
+NODISCARD bool rename_gather_more(struct client *c, struct pgw_span bytes);
+
+/* The same for a Query, of which text is the beginning of the body: one that is a DEALLOCATE of a
+ * name of the client's and nothing else is renamed. */
+NODISCARD enum renamed rename_query(struct client *c, uint32_t body_len, struct pgw_span text);
+
+/* An answer: the effects it confirms or undoes. */
+void rename_answered(struct client *c, uint8_t letter, const struct pgw_reply_verdict *verdict);
+
+/* An answer that weir gives itself, as it was noted. */
+void rename_make_up(struct client *c, const struct pgw_reply_entry *entry, struct pgw_writer *w);
+
+/* A CommandComplete came: DISCARD ALL and DEALLOCATE ALL are noticed. */
+void rename_completed(struct client *c, struct pgw_span tag);
+
+/* Is this error about a name of weir's own? Then *out is the body as the client must see it; lives
+ * until the end of the turn. */
+bool rename_error(struct client *c, struct pgw_span body, const struct pgw_reply_verdict *verdict,
+                  struct pgw_span *out);
+
+/* The client is parted from its server: no answer comes any more. */
+void rename_part(struct client *c);
+
+/* The client's slot is freed. */
+void rename_free(struct client *c);
+
+#endif
