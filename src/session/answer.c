@@ -12,6 +12,7 @@
 #include "pgwire/message_backend.h"
 #include "rename.h"
 #include "weir/auth/wire.h"
+#include "weir/base/clock.h"
 
 /* What becomes of the message being received: server->taking. */
 enum taking {
@@ -62,6 +63,20 @@ bool answer_is_cut(const struct server *s)
 }
 
 /* ---- judging ---- */
+
+/* The pool gives a server on without a look at its socket if it was in use less than a millisecond
+ * ago. What it said in between is somebody else's FATAL text; it comes before any answer, and
+ * soon. */
+#define FRESH_NS NS_PER_MS
+#define WORDS_NS (5 * NS_PER_MS)
+
+uint64_t answer_fresh_until(const struct server *s, uint64_t now_ns)
+{
+    uint64_t since_ns =
+        atomic_load_explicit(&s->idle_since_ns, memory_order_relaxed); /* ours now */
+
+    return now_ns < since_ns + FRESH_NS ? now_ns + WORDS_NS : 0;
+}
 
 /* Bytes of the body that are needed before a message can be judged. */
 static uint32_t n_needed(const struct client *c, uint8_t letter, uint32_t body_len)
@@ -123,6 +138,9 @@ static bool judge(struct run *r, uint8_t letter, struct pgw_span head)
 
     if (judgement == PGW_REPLY_VIOLATION)
         return false;
+    if (s->replies.is_over && loop_now_ns(c->thread->loop) < s->fresh_ns)
+        s->ended_before = true;
+    s->fresh_ns = 0;
     if (letter == PGW_B_COMMAND_COMPLETE)
         rename_completed(c, head);
     if (verdict.cookie == LOST_COOKIE) {
@@ -134,7 +152,7 @@ static bool judge(struct run *r, uint8_t letter, struct pgw_span head)
     }
     if (judgement == PGW_REPLY_PASS)
         refuse_blocks(c, letter, head);
-    s->taking = passes && !c->refused_block ? PASS : DROP;
+    s->taking = passes && !c->refused_block && !s->ended_before ? PASS : DROP;
     return true;
 }
 

@@ -14,7 +14,7 @@
  *   link.c      a client and a server: joined, parted
  *   relay.c     client to server: waiting, holding, what comes next
  *   forward.c   client to server: the messages of one that has a server
- *   answer.c    server to client: reply accounting, release, modes
+ *   answer.c    server to client: what is passed on, reply accounting
  *   lost.c      what is done with a server whose client has gone
  *
  * Invariants (client_check): phase CLIENT_WAITING or CLIENT_COLD if and only if the waiter is

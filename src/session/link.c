@@ -36,8 +36,7 @@ static size_t unsent_limit(const struct shard *h)
     return share > UNSENT_MIN ? share : UNSENT_MIN;
 }
 
-/* Nobody may wait for memory that belongs to those who never read. */
-static void make_room(struct shard *h, const struct client *but)
+void link_make_room(struct shard *h, const struct client *but)
 {
     struct list_link *first = list_first(&h->stuck);
 
@@ -56,12 +55,31 @@ static void make_room(struct shard *h, const struct client *but)
 
 void link_unstick(struct client *c)
 {
+    if (c->draining)
+        loop_timer_clear(c->thread->loop, &c->timer); /* client_write_timeout */
     c->draining = false;
     if (!list_linked(&c->stuck))
         return;
     list_remove(&c->stuck);
     c->shard->n_stuck--;
-    loop_timer_clear(c->thread->loop, &c->timer);
+}
+
+static void stick(struct client *c)
+{
+    if (list_linked(&c->stuck))
+        return;
+    list_push_back(&c->shard->stuck, &c->stuck);
+    c->shard->n_stuck++;
+}
+
+/* Its server goes, what it has not read stays. */
+static void keep_stuck(struct client *c)
+{
+    link_unstick(c);
+    if (stream_unsent(&c->stream) <= UNSENT_MIN)
+        return;
+    stream_set_watermark(&c->stream, UNSENT_MIN, UNSENT_MIN / 4);
+    stick(c);
 }
 
 static void stuck_on(struct client *c, size_t limit)
@@ -70,12 +88,11 @@ static void stuck_on(struct client *c, size_t limit)
 
     c->draining = true;
     stream_set_watermark(&c->stream, (uint32_t)limit, (uint32_t)limit / 4);
-    list_push_back(&c->shard->stuck, &c->stuck);
-    c->shard->n_stuck++;
+    stick(c);
     c->unsent_seen = stream_unsent(&c->stream);
     if (timeout_ns > 0)
         loop_timer_set(c->thread->loop, &c->timer, timeout_ns);
-    make_room(c->shard, c);
+    link_make_room(c->shard, c);
 }
 
 void link_drained(struct client *c)
@@ -162,7 +179,8 @@ void link_make(struct client *c, struct server *s)
     s->client = c;
     s->thread = c->thread;
     s->cancelled = on_cancelled;
-    s->stopping = false;
+    s->stopping = s->ended_before = false;
+    s->fresh_ns = answer_fresh_until(s, loop_now_ns(c->thread->loop));
     s->n_look = 0;
     atomic_store_explicit(&s->client_id, c->id, memory_order_relaxed); /* read for SHOW only */
     counter_add(&c->shard->counters.n_links, 1);
@@ -203,7 +221,7 @@ static struct server *part(struct client *c)
     rename_part(c);
     c->server = NULL;
     s->client = NULL;
-    link_unstick(c);
+    keep_stuck(c);
     return s;
 }
 

@@ -43,6 +43,10 @@ void link_unstick(struct client *c);
 /* The client has taken what it had too much of. */
 void link_drained(struct client *c);
 
+/* Nobody may wait for memory that belongs to those who never read: where the arena is nearly used
+ * up, the one who has been stuck longest is closed, unless it is `but`. */
+void link_make_room(struct shard *h, const struct client *but);
+
 /* The client is not read while its server has too much unsent. */
 void link_pace_client(struct client *c);
 
@@ -69,6 +73,10 @@ extern const struct sock_ops answer_ops; /* of a linked server */
 
 /* Sends the client the answers that weir gives itself, if it is their turn. */
 void answer_make_up(struct client *c);
+
+/* A server that was given back a moment ago is linked at now_ns: until when are last words of it
+ * not meant for this client? */
+uint64_t answer_fresh_until(const struct server *s, uint64_t now_ns);
 
 /* No message from the server has begun and not been passed on in full. */
 bool answer_is_whole(const struct server *s);

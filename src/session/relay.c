@@ -164,6 +164,7 @@ static struct span take(struct client *c, struct span data)
 
 static void hold(struct client *c, struct span data)
 {
+    link_make_room(c->shard, c);
     if (!held_append(c, data)) {
         relay_out_of_memory(c);
         return;
@@ -219,6 +220,8 @@ void relay_received(struct client *c, struct span data)
 {
     if (is_deaf(c))
         return;
+    if (!c->draining && c->phase == CLIENT_ACTIVE)
+        loop_timer_clear(c->thread->loop, &c->timer); /* it does not rest any more */
     if (c->held.len > 0 || c->phase == CLIENT_COLD) {
         hold(c, data);
         if (c->phase == CLIENT_COLD || relay_is_over(c))
@@ -267,21 +270,29 @@ static void failed(struct waiter *w, struct thread *self, const struct pool_fail
     client_refuse(c, why->sqlstate, "%s", why->message);
 }
 
+static void wait_timed_out(struct client *c)
+{
+    const struct pool_failure *why = pool_last_failure(c->pool);
+
+    counter_add(&c->shard->counters.n_wait_timeouts, 1);
+    client_refuse(c, PGW_STATE_TOO_MANY_CONNECTIONS,
+                  "query_wait_timeout: no server became free for the query in %.3f s%s%s",
+                  (double)pool_policy(c->pool)->query_wait_timeout_ns / NS_PER_S,
+                  why == NULL ? "" : "; the last login at one: ", why == NULL ? "" : why->message);
+}
+
 static void timed_out(struct wheel_timer *t)
 {
     struct client *c = CONTAINER_OF(t, struct client, timer);
     const struct conf_policy *policy = pool_policy(c->pool);
 
     if (c->phase == CLIENT_WAITING) {
-        counter_add(&c->shard->counters.n_wait_timeouts, 1);
-        client_refuse(c, PGW_STATE_TOO_MANY_CONNECTIONS,
-                      "query_wait_timeout: no server became free for the query in %.3f s",
-                      (double)policy->query_wait_timeout_ns / NS_PER_S);
-    } else if (c->phase == CLIENT_IDLE) {
+        wait_timed_out(c);
+    } else if (!c->draining) {
         client_refuse(c, PGW_STATE_IDLE_SESSION_TIMEOUT,
                       "client_idle_timeout: nothing was asked for %.3f s",
                       (double)policy->client_idle_timeout_ns / NS_PER_S);
-    } else if (c->phase == CLIENT_ACTIVE && stream_unsent(&c->stream) < c->unsent_seen) {
+    } else if (stream_unsent(&c->stream) < c->unsent_seen) {
         c->unsent_seen = stream_unsent(&c->stream);
         loop_timer_set(c->thread->loop, &c->timer, policy->client_write_timeout_ns);
     } else {
@@ -291,6 +302,7 @@ static void timed_out(struct wheel_timer *t)
 
 /* ---- what comes next ---- */
 
+/* Nothing runs and nothing is asked for: client_idle_timeout. In session mode with a server. */
 static void rest_idle(struct client *c)
 {
     uint64_t timeout_ns = pool_policy(c->pool)->client_idle_timeout_ns;
@@ -303,7 +315,10 @@ static bool ends_now(struct client *c)
 {
     struct server *s = c->server;
 
-    if (s->replies.is_over && answer_is_whole(s)) {
+    if (s->ended_before) {
+        relay_lose_server(c, PGW_STATE_CONNECTION_FAILURE,
+                          "server closed the connection before answering");
+    } else if (s->replies.is_over && answer_is_whole(s)) {
         counter_add(&c->shard->counters.n_servers_lost, 1);
         link_abandon(c, false);
         client_close_sent(c, "server ended the session");
@@ -363,6 +378,8 @@ void relay_settle(struct client *c)
     if (pool_policy(c->pool)->pool_mode != CONF_SESSION)
         tell_syncs(c);
     link_arm(c);
+    if (link_is_at_rest(c) && !c->draining)
+        rest_idle(c);
 }
 
 /* ---- events ---- */

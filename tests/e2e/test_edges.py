@@ -11,7 +11,7 @@ from scripted_server import ScriptedServer, command_complete, data_row, error, r
 from wire import COPY_DONE, SYNC, batch, bind, close, describe, execute, parse, query
 
 PIECE = 2048    # of what weir holds for a client that waits
-ANSWERS = 2048  # how many may be outstanding
+ANSWERS = 2044  # so many may be outstanding, and what one message adds to them
 UNKNOWN = frame("\xff")
 ROWS = row_description("text") + data_row("x" * 5000)
 FLOOD = SYNC * 20000
@@ -102,7 +102,7 @@ class CutTest(EdgeCase):
 
     def test_the_last_words_of_a_server_are_not_cut_into(self):
         self.relay()
-        client = self.client()
+        client = self.occupy()
         words = error("57P01", "x" * 1000, "FATAL")
         session = self.says(client, query("select 1"), "Q", words[:600])
         wait_until(lambda: client.n_unread() == 600)
@@ -110,6 +110,21 @@ class CutTest(EdgeCase):
         self.assertTrue(self.weir.show("clients"))  # a turn later than the query
         session.finish(words[600:])
         self.assertEqual(sqlstates(client.read_to_end()), ["57P01"])
+
+    def test_last_words_of_a_server_in_use_a_moment_ago_are_not_for_the_next_client(self):
+        """Those that come within milliseconds: later ones are about its own query."""
+        for _ in range(20):
+            self.relay()
+            holder = self.occupy()
+            client = self.waiting(query("select 1"))
+            session = self.says(holder, query("commit"), "Q", command_complete("COMMIT"), ready("I"))
+            session.wait_for("Q", 3)
+            session.finish(error("57P01", "not for you", "FATAL"))
+            seen = sqlstates(client.read_to_end())
+            if seen == ["08006"]:
+                return
+            self.assertEqual(seen, ["57P01"])
+        self.fail("they always came too late to be told apart")
 
     def test_a_notice_is_not_cut_into_when_nobody_can_tell_what_is_skipped(self):
         self.relay()

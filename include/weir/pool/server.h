@@ -97,6 +97,8 @@ struct server {
     struct pgw_walker from_server;
     struct pgw_reply_queue replies;
     struct wheel_timer timer;   /* also control's */
+    uint64_t fresh_ns;          /* until when what ends it is not about its client; see answer.c */
+    bool ended_before;          /* that was so */
     uint8_t taking;             /* what becomes of the message that is being received */
     bool stopping;              /* stopped() is to come */
     bool has_ended;             /* its FIN, or the end of its socket, was seen */
