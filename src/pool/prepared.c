@@ -110,6 +110,13 @@ bool prepared_add(struct prepared *p, uint64_t id)
     return true;
 }
 
+uint64_t prepared_oldest(const struct prepared *p)
+{
+    const struct list_link *first = list_first(&p->used);
+
+    return first == NULL ? 0 : CONTAINER_OF_CONST(first, struct entry, link)->id;
+}
+
 uint64_t prepared_make_room(struct prepared *p, uint32_t max)
 {
     struct list_link *first = list_first(&p->used);

@@ -8,6 +8,7 @@
  *   guest.c     clients that a service owns
  *   cancel.c    cancel keys and requests
  *   rename.c    prepared statements under names of our own
+ *   supply.c    what a server must have before a message
  *   effect.c    what messages under way will have done to them
  *   names.c     the names that a client has given to statements
  *   held.c      bytes that cannot be forwarded yet

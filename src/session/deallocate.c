@@ -64,29 +64,51 @@ static bool take_bare(struct pgw_span *s, char name[CONF_NAME_MAX], size_t *len)
         put(name, len, first ? ch | 0x20 : ch);
     }
     *s = pgw_span_skip(*s, i);
-    return i > 0 && !(*len == 3 && memcmp(name, "all", 3) == 0); /* ALL is no name */
+    return i > 0;
 }
 
-bool deallocate_read(struct pgw_span text, char name[CONF_NAME_MAX], size_t *len)
+/* A name or ALL. */
+static enum deallocate read_name(struct pgw_span *s, char name[CONF_NAME_MAX], size_t *len)
+{
+    if (s->len > 0 && s->ptr[0] == '"')
+        return take_quoted(s, name, len) ? DEALLOCATE_NAME : DEALLOCATE_NONE;
+    if (!take_bare(s, name, len))
+        return DEALLOCATE_NONE;
+    return *len == 3 && memcmp(name, "all", 3) == 0 ? DEALLOCATE_ALL : DEALLOCATE_NAME;
+}
+
+static bool take_end(struct pgw_span *s)
+{
+    skip_spaces(s);
+    while (s->len > 0 && s->ptr[0] == ';') {
+        *s = pgw_span_skip(*s, 1);
+        skip_spaces(s);
+    }
+    return s->len == 1 && s->ptr[0] == '\0';
+}
+
+enum deallocate deallocate_read(struct pgw_span text, char name[CONF_NAME_MAX], size_t *len)
 {
     char out[CONF_NAME_MAX];
+    enum deallocate what;
     size_t n = 0;
 
+    if (text.len > DEALLOCATE_TEXT_MAX)
+        return DEALLOCATE_NONE;
     skip_spaces(&text);
-    if (!take_word(&text, "deallocate"))
-        return false;
-    (void)take_word(&text, "prepare");
-    if (text.len == 0 ||
-        !(text.ptr[0] == '"' ? take_quoted(&text, out, &n) : take_bare(&text, out, &n)))
-        return false;
-    skip_spaces(&text);
-    while (text.len > 0 && text.ptr[0] == ';') {
-        text = pgw_span_skip(text, 1);
-        skip_spaces(&text);
+
+    bool discards = take_word(&text, "discard");
+
+    if (!discards && !take_word(&text, "deallocate"))
+        return DEALLOCATE_NONE;
+    if (!discards)
+        (void)take_word(&text, "prepare");
+    what = read_name(&text, out, &n);
+    if ((discards && what != DEALLOCATE_ALL) || !take_end(&text))
+        return DEALLOCATE_NONE;
+    if (what == DEALLOCATE_NAME) {
+        memcpy(name, out, n);
+        *len = n;
     }
-    if (text.len != 1 || text.ptr[0] != '\0')
-        return false;
-    memcpy(name, out, n);
-    *len = n;
-    return true;
+    return what;
 }

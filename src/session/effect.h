@@ -11,32 +11,46 @@
 
 enum effect_kind {
     EFFECT_PARSE,            /* the client's Parse of a name: name, id where it was sent */
-    EFFECT_PARSE_UNNAMED,    /* statement, client_unnamed: the client's before; id: the server's */
     EFFECT_CLOSE,            /* the client's Close: name, detached */
     EFFECT_DUPLICATE,        /* a Parse that the server will refuse: name is the one that exists */
+    EFFECT_UNNAMED,          /* a Query, or a Parse or Close of "": see below */
     EFFECT_INJECTED,         /* our Parse: id */
-    EFFECT_INJECTED_UNNAMED, /* our Parse of the unnamed one: id is what it was before */
+    EFFECT_INJECTED_UNNAMED, /* our Parse or Close of the unnamed one: id is what it was before */
     EFFECT_EVICTED,          /* our Close: id */
-    EFFECT_DEALLOCATE,       /* the client's DEALLOCATE: name; id where the server has it */
 };
 
 struct effect {
     uint8_t kind;
-    bool failed; /* the server answered with an error, and more is to come */
+    bool failed; /* the server answered with an error */
     uint64_t id;
-    uint64_t client_unnamed;     /* EFFECT_PARSE_UNNAMED: prepares->unnamed_id before */
+    struct name *name; /* NULL where it went meanwhile */
+
+    /* EFFECT_UNNAMED: what the client's unnamed statement was before; id is the server's. name:
+     * what a DEALLOCATE takes, detached if it is a Parse; all: it takes all. */
+    uint64_t client_unnamed;
     struct statement *statement; /* a reference; NULL: none */
-    struct name *name;           /* NULL where it went meanwhile */
+    bool all;
+
+    bool of_query; /* it may fail, and what is behind it be carried out */
+    uint32_t batch;
 };
 
 /* The client's, made at first use; NULL: no memory. */
 struct prepares *prepares_of(struct client *c);
 
-/* Sends a copy, for bytes that do not live until the end of the turn. False: no memory. */
-NODISCARD bool send_copy(struct client *c, struct pgw_span bytes);
+/* An id that no statement has: who goes by it finds that what he wants is not there. */
+uint64_t effect_make_id(struct client *c);
 
-/* Adds one; *cookie names it, never 0. False: no memory. */
+/* Adds one; *cookie names it, never 0. False: no memory. What e holds goes with it. */
 NODISCARD bool effect_add(struct client *c, const struct effect *e, uint32_t *cookie);
+
+/* Is there one under way that concerns this name of the client's and this id, and may it not happen
+ * although what is sent now will? Within a batch this cannot be: PostgreSQL skips the rest of it.
+ */
+bool effect_is_open(const struct client *c, struct span name, uint64_t id);
+
+/* The same for the unnamed statement. */
+bool effect_is_unnamed_open(const struct client *c);
 
 struct effect *effect_of(struct client *c, uint32_t cookie);
 

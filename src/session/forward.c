@@ -124,6 +124,7 @@ static enum admission rename_failed(struct client *c)
 {
     if (c->lost_count)
         return lose_count(c);
+    link_abandon(c, false); /* a part of what was to be sent may have been */
     client_refuse(c, PGW_STATE_OUT_OF_MEMORY,
                   "no memory for a prepared statement (prepared_statements_memory)");
     return STOP;
@@ -138,6 +139,8 @@ static enum admission note(struct client *c, const struct pgw_piece *p)
     switch (pgw_reply_sent(&c->server->replies, kind, PGW_REPLY_FORWARD, 0)) {
     case PGW_REPLY_NOTED:
     case PGW_REPLY_SKIPPED:
+        if (kind == PGW_REPLY_SYNC)
+            rename_synced(c);
         return ADMIT;
     case PGW_REPLY_FULL:
         return FULL;
@@ -156,13 +159,10 @@ static enum admission note_renamed(struct client *c, const struct pgw_piece *p, 
     enum renamed renamed;
 
     outgoing_cut(o, at, at);
-    if (p->type == PGW_F_QUERY) {
-        renamed = rename_query(c, p->body_len, body);
-    } else if (rename_is_enough(p->type, p->body_len, body)) {
+    if (rename_is_enough(c, p->type, p->body_len, body))
         renamed = rename_message(c, p->type, p->body_len, body);
-    } else {
+    else
         renamed = rename_gather(c, p->type, p->body_len, body) ? RENAME_REPLACED : RENAME_FAILED;
-    }
     switch (renamed) {
     case RENAME_AS_IT_IS:
         return ADMIT;
@@ -198,10 +198,18 @@ static enum admission go_on(struct client *c, const struct pgw_piece *p, const u
     if (!rename_is_gathering(c))
         return ADMIT;
     outgoing_cut(o, at, p->bytes.ptr + p->bytes.len);
-    if (!rename_gather_more(c, p->bytes))
-        return rename_failed(c);
-    answer_make_up(c);
-    return ADMIT;
+    switch (rename_gather_more(c, p->bytes)) {
+    case RENAME_AS_IT_IS:
+    case RENAME_REPLACED:
+        answer_make_up(c);
+        return ADMIT;
+    case RENAME_WAIT:
+        o->from = at;
+        return WAIT;
+    case RENAME_FAILED:
+        break;
+    }
+    return rename_failed(c);
 }
 
 struct span forward(struct client *c, struct span data)

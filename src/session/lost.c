@@ -97,6 +97,7 @@ static bool send_query(struct client *c, const char *text, uint32_t cookie)
     struct pgw_writer w = pgw_writer_of(buf, MESSAGE_MAX);
 
     pgw_build_query(&w, pgw_span_str(text));
+    c->server->unnamed = 0;
     return send_message(c, PGW_REPLY_QUERY, &w, cookie);
 }
 
@@ -253,7 +254,9 @@ void lost_begin(struct client *c)
     c->timer.fire = overdue;
     loop_timer_clear(c->thread->loop, &c->timer);
     counter_add(&c->shard->counters.n_clients_lost, 1);
-    if (!pgw_walker_handed_whole(&c->from_client) && !rename_is_gathering(c)) {
+    if (rename_is_gathering(c))
+        rename_gather_drop(c);
+    if (!pgw_walker_handed_whole(&c->from_client)) {
         give_up(c, "half a message was sent to it");
         return;
     }

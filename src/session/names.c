@@ -18,12 +18,16 @@ static struct span cut(struct span name)
     return span_of(name.ptr, name.len < NAME_MAX_LEN ? name.len : NAME_MAX_LEN);
 }
 
-static bool name_is(const struct map_link *link, const void *key)
+bool name_is(const struct name *name, struct span text)
 {
-    const struct name *n = MAP_ITEM_CONST(link, struct name, link);
+    return span_equal(span_of(name->text, name->len), cut(text));
+}
+
+static bool is_key(const struct map_link *link, const void *key)
+{
     const struct span *wanted = key;
 
-    return span_equal(span_of(n->text, n->len), *wanted);
+    return name_is(MAP_ITEM_CONST(link, struct name, link), *wanted);
 }
 
 static struct name_table *table_new(void)
@@ -36,7 +40,7 @@ static struct name_table *table_new(void)
         free(t);
         return NULL;
     }
-    map_init(&t->map, name_is, UINT32_MAX);
+    map_init(&t->map, is_key, UINT32_MAX);
     return t;
 }
 
@@ -72,6 +76,7 @@ static struct name *name_new(struct span text, struct statement *s)
     if (n == NULL)
         return NULL;
     n->statement = s;
+    n->is_pending = true;
     n->len = (uint8_t)text.len;
     memcpy(n->text, text.ptr, text.len);
     return n;
@@ -115,7 +120,7 @@ void name_free(struct name *name, struct statements *ss, struct thread *self)
     free(name);
 }
 
-void names_clear(struct names *n, struct statements *ss, struct thread *self)
+static void clear(struct names *n, bool all, struct statements *ss, struct thread *self)
 {
     if (n->table == NULL)
         return;
@@ -123,9 +128,21 @@ void names_clear(struct names *n, struct statements *ss, struct thread *self)
     {
         struct name *name = MAP_ITEM(link, struct name, link);
 
-        names_detach(n, name);
-        name_free(name, ss, self);
+        if (all || !name->is_pending) {
+            names_detach(n, name);
+            name_free(name, ss, self);
+        }
     }
+}
+
+void names_clear_settled(struct names *n, struct statements *ss, struct thread *self)
+{
+    clear(n, false, ss, self);
+}
+
+void names_clear(struct names *n, struct statements *ss, struct thread *self)
+{
+    clear(n, true, ss, self);
 }
 
 void names_fini(struct names *n, struct statements *ss, struct thread *self)

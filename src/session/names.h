@@ -23,6 +23,7 @@ struct names {
 struct name {
     struct map_link link;
     struct statement *statement;
+    bool is_pending; /* the server has not answered its Parse */
     uint8_t len;
     char text[63];
 };
@@ -33,8 +34,8 @@ NODISCARD struct name *names_find(const struct names *n, struct span name);
 /* One of those that mean this statement, NULL: none. Looks at all: for errors alone. */
 NODISCARD struct name *names_find_id(const struct names *n, uint64_t id);
 
-/* The name is not there; takes over the caller's reference of s. NULL: no memory, the reference is
- * still the caller's. */
+/* The name is not there; takes over the caller's reference of s. It is pending. NULL: no memory,
+ * the reference is still the caller's. */
 NODISCARD struct name *names_add(struct names *n, struct span name, struct statement *s);
 
 /* Takes it out of the map; it can be put back while no other of its name is there, or be freed. */
@@ -43,6 +44,12 @@ void names_attach(struct names *n, struct name *name);
 
 /* A detached one: puts its statement. */
 void name_free(struct name *name, struct statements *ss, struct thread *self);
+
+/* Is it the name's text, as far as that counts? */
+bool name_is(const struct name *name, struct span text);
+
+/* Frees those that are attached and not pending. */
+void names_clear_settled(struct names *n, struct statements *ss, struct thread *self);
 
 /* Frees all that are attached. */
 void names_clear(struct names *n, struct statements *ss, struct thread *self);

@@ -8,7 +8,9 @@
 #include "pgwire/build.h"
 #include "pgwire/endian.h"
 #include "pgwire/message_backend.h"
+#include "pgwire/sqlstate.h"
 #include "sessions.h"
+#include "supply.h"
 #include "weir/auth/wire.h"
 #include "weir/pool/prepared.h"
 
@@ -69,11 +71,11 @@ static bool send_header(struct client *c, const struct prepares *p)
     uint8_t header[PGW_HEADER_LEN] = {p->type};
 
     pgw_store_u32(header + PGW_TYPE_LEN, p->body_len + PGW_LENGTH_LEN);
-    return send_copy(c, pgw_span_of(header, sizeof(header)));
+    return supply_send_copy(c, pgw_span_of(header, sizeof(header)));
 }
 
 /* The next message may be gathered in this same turn, so nothing is sent from the buffer. */
-static bool send_gathered(struct client *c)
+static enum renamed send_gathered(struct client *c)
 {
     struct prepares *p = c->prepares;
     struct pgw_span head = {p->gathered, p->n_gathered};
@@ -82,38 +84,48 @@ static bool send_gathered(struct client *c)
         uint8_t *copy = loop_scratch(c->thread->loop, head.len);
 
         if (copy == NULL)
-            return false;
+            return RENAME_FAILED;
         memcpy(copy, head.ptr, head.len);
         head.ptr = copy;
     }
-    switch (rename_message(c, p->type, p->body_len, head)) {
-    case RENAME_AS_IT_IS:
-        return send_header(c, p) && send_copy(c, head);
-    case RENAME_REPLACED:
-        return true;
-    case RENAME_WAIT:
-    case RENAME_FAILED:
-        break;
-    }
-    return false;
+
+    enum renamed renamed = rename_message(c, p->type, p->body_len, head);
+
+    if (renamed != RENAME_AS_IT_IS)
+        return renamed;
+    return send_header(c, p) && supply_send_copy(c, head) ? RENAME_REPLACED : RENAME_FAILED;
 }
 
-bool rename_gather_more(struct client *c, struct pgw_span bytes)
+static void gather_end(struct prepares *p)
 {
-    struct prepares *p = c->prepares;
-
-    if (!gather_append(c, bytes))
-        return false;
-    if (!rename_is_enough(p->type, p->body_len, pgw_span_of(p->gathered, p->n_gathered)))
-        return true;
-
-    bool sent = send_gathered(c);
-
     p->is_gathering = false;
     free(p->gathered);
     p->gathered = NULL;
     p->gathered_size = 0;
-    return sent;
+}
+
+enum renamed rename_gather_more(struct client *c, struct pgw_span bytes)
+{
+    struct prepares *p = c->prepares;
+
+    if (!gather_append(c, bytes))
+        return RENAME_FAILED;
+    if (!rename_is_enough(c, p->type, p->body_len, pgw_span_of(p->gathered, p->n_gathered)))
+        return RENAME_REPLACED;
+
+    enum renamed renamed = send_gathered(c);
+
+    if (renamed == RENAME_WAIT)
+        p->n_gathered -= (uint32_t)bytes.len; /* they come again */
+    else
+        gather_end(p);
+    return renamed;
+}
+
+void rename_gather_drop(struct client *c)
+{
+    gather_end(c->prepares);
+    c->from_client = (struct pgw_walker){0};
 }
 
 /* ---- answers ---- */
@@ -150,14 +162,7 @@ void rename_answered(struct client *c, uint8_t letter, const struct pgw_reply_ve
 void rename_make_up(struct client *c, const struct pgw_reply_entry *entry, struct pgw_writer *w)
 {
     effect_confirm_first(c);
-    if (entry->kind == PGW_REPLY_PARSE) {
-        pgw_build_bare(w, PGW_B_PARSE_COMPLETE);
-    } else if (entry->kind == PGW_REPLY_CLOSE) {
-        pgw_build_bare(w, PGW_B_CLOSE_COMPLETE);
-    } else {
-        pgw_build_command_complete(w, pgw_span_str("DEALLOCATE"));
-        pgw_build_ready_for_query(w, (enum pgw_tx_status)c->server->replies.status);
-    }
+    pgw_build_bare(w, entry->kind == PGW_REPLY_PARSE ? PGW_B_PARSE_COMPLETE : PGW_B_CLOSE_COMPLETE);
 }
 
 static bool tag_is(struct pgw_span tag, const char *text)
@@ -180,36 +185,64 @@ static int hexadecimal(uint8_t ch)
     return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
 }
 
-/* The first of our names in a text: *ours is where it stands, the id what it says. 0: none. */
-static uint64_t find_ours(struct pgw_span text, struct pgw_span *ours)
+/* The first of our names in a text: *ours is where it stands, *id what it says. */
+static bool find_ours(struct pgw_span text, struct pgw_span *ours, uint64_t *id)
 {
     const size_t len = strlen(STATEMENT_NAME_PREFIX);
     const uint8_t *found = memmem(text.ptr, text.len, STATEMENT_NAME_PREFIX, len);
-    uint64_t id = 0;
 
     if (found == NULL)
-        return 0;
+        return false;
+    *id = 0;
     *ours = pgw_span_of(found, len);
     while (ours->ptr + ours->len < text.ptr + text.len) {
         int digit = hexadecimal(ours->ptr[ours->len]);
 
         if (digit < 0)
             break;
-        id = id << 4 | (uint64_t)digit;
+        *id = *id << 4 | (uint64_t)digit;
         ours->len++;
     }
-    return id;
+    return ours->len > len;
 }
 
-/* The client's name for a statement that the server knows by this id. */
-static const struct name *name_for(struct client *c, const struct pgw_reply_verdict *verdict,
-                                   uint64_t id)
+static struct pgw_span field_of(struct pgw_span fields, uint8_t code)
 {
-    const struct effect *e = verdict->cookie == 0 ? NULL : effect_of(c, verdict->cookie);
+    struct pgw_field field;
 
-    if (e != NULL && e->kind == EFFECT_DUPLICATE && e->name != NULL)
-        return e->name;
-    return names_find_id(&c->prepares->names, id);
+    while (pgw_field_next(&fields, &field)) {
+        if (field.code == code)
+            return field.value;
+    }
+    return pgw_span_of(NULL, 0);
+}
+
+/* A table that a statement names has changed since it was prepared (plancache.c of PostgreSQL). The
+ * client gets this as it would get it without weir; but when it prepares anew, it must not be given
+ * what is stale. */
+static bool is_stale(const struct pgw_report_fields *report)
+{
+    return pgw_span_is(report->sqlstate, PGW_STATE_FEATURE_NOT_SUPPORTED) &&
+           pgw_span_is(field_of(report->all, PGW_FIELD_ROUTINE), "RevalidateCachedQuery");
+}
+
+/* Is this what PostgreSQL says of a statement with its name in it? Of others' texts we know
+ * nothing.
+ */
+static bool names_statement(const struct pgw_report_fields *report, uint8_t kind)
+{
+    return (kind == PGW_REPLY_PARSE || kind == PGW_REPLY_BIND ||
+            kind == PGW_REPLY_DESCRIBE_STATEMENT) &&
+           (pgw_span_is(report->sqlstate, PGW_STATE_INVALID_SQL_STATEMENT_NAME) ||
+            pgw_span_is(report->sqlstate, PGW_STATE_DUPLICATE_PREPARED_STATEMENT) ||
+            pgw_span_is(report->sqlstate, PGW_STATE_PROTOCOL_VIOLATION));
+}
+
+/* Somebody has prepared or deallocated by SQL what has a name of ours. */
+static bool is_betrayed(const struct pgw_report_fields *report, const struct effect *e)
+{
+    return !pgw_span_is(report->sqlstate, PGW_STATE_PROTOCOL_VIOLATION) &&
+           (e == NULL || e->kind != EFFECT_DUPLICATE);
 }
 
 static void write_field(struct pgw_writer *w, uint8_t code, struct pgw_span before,
@@ -247,13 +280,21 @@ bool rename_error(struct client *c, struct pgw_span body, const struct pgw_reply
 {
     struct pgw_report_fields report;
     struct pgw_span ours;
+    uint64_t id;
 
     if (c->prepares == NULL || pgw_read_report(body, &report) != PGW_READY)
         return false;
+    if (is_stale(&report))
+        c->server->is_distrusted = true;
+    if (!names_statement(&report, verdict->kind) || !find_ours(report.message, &ours, &id))
+        return false;
 
-    uint64_t id = find_ours(report.message, &ours);
-    const struct name *name = id == 0 ? NULL : name_for(c, verdict, id);
+    const struct effect *e = verdict->cookie == 0 ? NULL : effect_of(c, verdict->cookie);
+    bool is_duplicate = e != NULL && e->kind == EFFECT_DUPLICATE;
+    const struct name *name = is_duplicate ? e->name : names_find_id(&c->prepares->names, id);
 
+    if (is_betrayed(&report, e))
+        c->server->is_distrusted = true;
     if (name == NULL)
         return false;
 

@@ -348,8 +348,10 @@ static void tell_syncs(struct client *c)
     if (!pgw_reply_is_unsettled(q) || pgw_reply_is_unsynced(q) || q->status != PGW_TX_IDLE ||
         !pgw_walker_handed_whole(&c->from_client) || !answer_is_whole(s))
         return;
-    if (pgw_reply_sent(q, PGW_REPLY_QUERY, PGW_REPLY_SWALLOW, 0) == PGW_REPLY_NOTED)
-        stream_send(&s->stream, span_of(empty_query, sizeof(empty_query)));
+    if (pgw_reply_sent(q, PGW_REPLY_QUERY, PGW_REPLY_SWALLOW, 0) != PGW_REPLY_NOTED)
+        return;
+    stream_send(&s->stream, span_of(empty_query, sizeof(empty_query)));
+    s->unnamed = 0; /* a Query drops it */
 }
 
 void relay_settle(struct client *c)

@@ -1,120 +1,29 @@
 /* Prepared statements under names of weir's own; see rename.h. */
 #include "rename.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "deallocate.h"
 #include "effect.h"
-#include "pgwire/endian.h"
 #include "pgwire/message_backend.h"
 #include "pgwire/names.h"
 #include "sessions.h"
+#include "supply.h"
 #include "weir/auth/wire.h"
 #include "weir/pool/prepared.h"
 
 /* An unnamed statement longer than this is not kept for other servers. */
 #define UNNAMED_MAX (1U << 20)
 
-/* Ids of unnamed statements that are not kept: beyond all that the store gives. */
-#define LOCAL_ID (UINT64_C(1) << 63)
+/* Not a name that statement_name() makes. What clients call so does not exist for them. */
+#define NAME_OF_NONE STATEMENT_NAME_PREFIX "unknown"
 
-/* ---- sending ---- */
-
-static struct pgw_span unnamed(void)
+/* With its NUL; empty if there is none. */
+static struct pgw_span first_string(struct pgw_span bytes)
 {
-    return pgw_span_of("", 0);
-}
+    const uint8_t *end = bytes.len > 0 ? memchr(bytes.ptr, '\0', bytes.len) : NULL;
 
-static void send_span(struct client *c, struct pgw_span bytes)
-{
-    stream_send(&c->server->stream, span_in(bytes));
-}
-
-bool send_copy(struct client *c, struct pgw_span bytes)
-{
-    size_t max = loop_scratch_max(c->thread->loop);
-
-    while (bytes.len > 0) {
-        size_t n = bytes.len < max ? bytes.len : max;
-        uint8_t *copy = loop_scratch(c->thread->loop, n);
-
-        if (copy == NULL)
-            return false;
-        memcpy(copy, bytes.ptr, n);
-        send_span(c, pgw_span_of(copy, n));
-        bytes = pgw_span_skip(bytes, n);
-    }
-    return true;
-}
-
-/* A message's header and the first string of its body. tail_len: what follows that string. */
-static bool send_head(struct client *c, uint8_t type, const void *before, size_t n_before,
-                      struct pgw_span name, size_t tail_len)
-{
-    size_t len = PGW_HEADER_LEN + n_before + name.len + 1;
-    uint8_t *buf = loop_scratch(c->thread->loop, len);
-    uint8_t *at = buf;
-
-    if (buf == NULL)
-        return false;
-    *at++ = type;
-    pgw_store_u32(at, (uint32_t)(len - PGW_TYPE_LEN + tail_len));
-    at += PGW_LENGTH_LEN;
-    if (n_before > 0)
-        memcpy(at, before, n_before);
-    at += n_before;
-    memcpy(at, name.ptr, name.len);
-    at[name.len] = '\0';
-    send_span(c, pgw_span_of(buf, len));
-    return true;
-}
-
-/* Notes a message of the client's or, with PGW_REPLY_SWALLOW, of our own, and what it will have
- * done; NULL: nothing. */
-static bool note(struct client *c, enum pgw_reply_kind kind, enum pgw_reply_way way,
-                 const struct effect *e)
-{
-    uint32_t cookie = 0;
-
-    if (e != NULL && !effect_add(c, e, &cookie))
-        return false;
-
-    enum pgw_reply_outcome outcome = pgw_reply_sent(&c->server->replies, kind, way, cookie);
-
-    c->lost_count = outcome == PGW_REPLY_LOST;
-    return outcome == PGW_REPLY_NOTED; /* not FULL: room for it was seen to before */
-}
-
-static bool send_parse(struct client *c, struct pgw_span name, const struct statement *s)
-{
-    struct span parse = statement_parse(s);
-
-    if (!send_head(c, PGW_F_PARSE, NULL, 0, name, parse.len))
-        return false;
-    send_span(c, span_out(parse));
-    return true;
-}
-
-static struct pgw_span name_at_server(uint64_t id, char buf[STATEMENT_NAME_SIZE])
-{
-    return pgw_span_of(buf, statement_name(id, buf));
-}
-
-static bool send_close(struct client *c, struct pgw_span name)
-{
-    const uint8_t target = PGW_TARGET_STATEMENT;
-
-    return send_head(c, PGW_F_CLOSE, &target, 1, name, 0);
-}
-
-static bool evict(struct client *c, uint64_t id)
-{
-    const struct effect e = {.kind = EFFECT_EVICTED, .id = id};
-    char buf[STATEMENT_NAME_SIZE];
-
-    return note(c, PGW_REPLY_CLOSE, PGW_REPLY_SWALLOW, &e) &&
-           send_close(c, name_at_server(id, buf));
+    return pgw_span_of(bytes.ptr, end == NULL ? 0 : (size_t)(end - bytes.ptr) + 1);
 }
 
 /* Behind an error, up to its Sync, nothing is carried out. */
@@ -125,52 +34,6 @@ static bool is_skipped(struct client *c, uint8_t type, struct pgw_span head)
 
     return pgw_reply_is_skipping(q) &&
            pgw_reply_sent(q, kind, PGW_REPLY_FORWARD, 0) == PGW_REPLY_SKIPPED;
-}
-
-/* ---- what a server has ---- */
-
-static bool has(struct client *c, uint64_t id)
-{
-    struct server *s = c->server;
-
-    return s->prepared != NULL && prepared_use(s->prepared, id);
-}
-
-/* Room for one more, and one more than that where max has been lowered. */
-static bool make_room(struct client *c)
-{
-    uint32_t max = pool_policy(c->pool)->max_prepared_statements;
-
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t id = prepared_make_room(c->server->prepared, max);
-
-        if (id == 0)
-            break;
-        if (!evict(c, id))
-            return false;
-    }
-    return true;
-}
-
-static bool add(struct client *c, uint64_t id)
-{
-    struct server *s = c->server;
-
-    if (s->prepared == NULL && prepared_new(&s->prepared) != 0)
-        return false;
-    return make_room(c) && prepared_add(s->prepared, id);
-}
-
-/* The server has s when what is sent next arrives. */
-static bool put_there(struct client *c, const struct statement *s)
-{
-    const struct effect e = {.kind = EFFECT_INJECTED, .id = s->id};
-    char buf[STATEMENT_NAME_SIZE];
-
-    if (has(c, s->id))
-        return true;
-    return add(c, s->id) && note(c, PGW_REPLY_PARSE, PGW_REPLY_SWALLOW, &e) &&
-           send_parse(c, name_at_server(s->id, buf), s);
 }
 
 /* ---- what a client has ---- */
@@ -187,102 +50,139 @@ static struct name *find(const struct client *c, struct pgw_span name)
     return c->prepares == NULL ? NULL : names_find(&c->prepares->names, span_in(name));
 }
 
-/* ---- the unnamed statement ---- */
-
-static uint64_t local_id(struct client *c)
+/* Another name for what the client calls so: of its statement, or of none where only we know that
+ * there is none. empty: none is needed. */
+static struct pgw_span other_name(const struct name *name, struct pgw_span said,
+                                  char buf[STATEMENT_NAME_SIZE])
 {
-    return LOCAL_ID | (uint64_t)c->thread->number << 48 | ++c->shard->n_local_ids;
+    const size_t len = strlen(STATEMENT_NAME_PREFIX);
+
+    if (name != NULL)
+        return supply_name(name->statement->id, buf);
+    if (said.len >= len && memcmp(said.ptr, STATEMENT_NAME_PREFIX, len) == 0)
+        return pgw_span_str(NAME_OF_NONE);
+    return pgw_span_of(NULL, 0);
 }
 
-/* Always sent: it costs PostgreSQL what it costs without weir, and is answered by it. */
-static enum renamed parse_unnamed(struct client *c, struct pgw_span parse, bool whole)
+static enum renamed as_it_is(bool noted)
 {
-    struct prepares *p = prepares_of(c);
-    struct statement *s = NULL;
-
-    if (p == NULL)
-        return RENAME_FAILED;
-    if (whole)
-        s = statements_intern(c->all->config.statements, c->thread, span_in(parse), 0);
-
-    struct effect e = {.kind = EFFECT_PARSE_UNNAMED,
-                       .id = c->server->unnamed,
-                       .client_unnamed = p->unnamed_id,
-                       .statement = p->unnamed};
-
-    p->unnamed = s;
-    p->unnamed_id = s != NULL ? s->id : local_id(c);
-    c->server->unnamed = p->unnamed_id;
-    return note(c, PGW_REPLY_PARSE, PGW_REPLY_FORWARD, &e) ? RENAME_AS_IT_IS : RENAME_FAILED;
+    return noted ? RENAME_AS_IT_IS : RENAME_FAILED;
 }
-
-/* Before Bind or Describe of "": what the client has is there, or nothing is. */
-static bool put_unnamed_there(struct client *c)
-{
-    struct server *s = c->server;
-    uint64_t id = c->prepares == NULL ? 0 : c->prepares->unnamed_id;
-    struct effect e = {.kind = EFFECT_INJECTED_UNNAMED, .id = s->unnamed};
-
-    if (s->unnamed == id)
-        return true;
-    if (prepares_of(c) == NULL)
-        return false;
-    if (c->prepares->unnamed == NULL) { /* PostgreSQL is to say that there is none */
-        s->unnamed = 0;
-        return note(c, PGW_REPLY_CLOSE, PGW_REPLY_SWALLOW, &e) && send_close(c, unnamed());
-    }
-    s->unnamed = id;
-    return note(c, PGW_REPLY_PARSE, PGW_REPLY_SWALLOW, &e) &&
-           send_parse(c, unnamed(), c->prepares->unnamed);
-}
-
-/* A Query drops it, whatever comes of it. */
-static void forget_unnamed(struct client *c)
-{
-    struct prepares *p = c->prepares;
-
-    c->server->unnamed = 0;
-    if (p == NULL)
-        return;
-    statement_put(c->all->config.statements, c->thread, p->unnamed);
-    p->unnamed = NULL;
-    p->unnamed_id = 0;
-}
-
-/* ---- Parse ---- */
 
 static enum renamed result(bool sent)
 {
     return sent ? RENAME_REPLACED : RENAME_FAILED;
 }
 
+/* ---- the unnamed statement ---- */
+
+/* The client has now this one and so has its server; id 0: none. The reference is the client's. */
+static struct effect replace_unnamed(struct client *c, struct statement *s, uint64_t id)
+{
+    struct prepares *p = c->prepares;
+    struct effect e = {.kind = EFFECT_UNNAMED,
+                       .id = c->server->unnamed,
+                       .client_unnamed = p->unnamed_id,
+                       .statement = p->unnamed};
+
+    p->unnamed = s;
+    p->unnamed_id = c->server->unnamed = id;
+    return e;
+}
+
+/* Is what this text says, in case it is a DEALLOCATE, of any interest? */
+static bool may_deallocate(const struct client *c)
+{
+    const struct prepares *p = c->prepares;
+
+    return p != NULL && (names_count(&p->names) > 0 || p->head != p->tail);
+}
+
+/* What a text deallocates; *name: the client's, NULL: none that we know of. */
+static enum deallocate read_deallocate(struct client *c, struct pgw_span text, struct name **name,
+                                       bool *waits)
+{
+    char buf[CONF_NAME_MAX];
+    size_t len;
+    enum deallocate what = DEALLOCATE_NONE;
+
+    if (may_deallocate(c))
+        what = deallocate_read(text, buf, &len);
+    *name = what == DEALLOCATE_NAME ? find(c, pgw_span_of(buf, len)) : NULL;
+    *waits = what == DEALLOCATE_NAME && supply_must_wait(c, pgw_span_of(buf, len), 0);
+    return what;
+}
+
+/* A DEALLOCATE: what our servers have is for others too, so it gets the dummy to deallocate. The
+ * client's name goes now and not when it is executed: who prepares this executes it. */
+static enum renamed parse_deallocate(struct client *c, struct name *name)
+{
+    static const uint8_t rest[] = "DEALLOCATE " STATEMENT_NAME_PREFIX "0\0\0"; /* no types */
+
+    if (!supply_dummy(c))
+        return RENAME_FAILED;
+
+    struct effect e = replace_unnamed(c, NULL, effect_make_id(c));
+
+    names_detach(&c->prepares->names, name);
+    e.name = name;
+    if (!supply_note(c, PGW_REPLY_PARSE, PGW_REPLY_FORWARD, &e) ||
+        !supply_send_head(c, PGW_F_PARSE, NULL, 0, pgw_span_of("", 0), sizeof(rest)))
+        return RENAME_FAILED;
+    supply_send(c, pgw_span_of(rest, sizeof(rest)));
+    return RENAME_REPLACED;
+}
+
+/* Sent although the server may have it: it costs PostgreSQL what it costs without weir, and is
+ * answered by it. */
+static enum renamed parse_unnamed(struct client *c, struct pgw_span parse, bool whole)
+{
+    struct statement *s = NULL;
+    struct name *name;
+    bool waits;
+
+    (void)read_deallocate(c, first_string(parse), &name, &waits);
+    if (waits)
+        return RENAME_WAIT;
+    if (name != NULL)
+        return parse_deallocate(c, name);
+    if (whole)
+        s = statements_intern(c->all->config.statements, c->thread, span_in(parse), 0);
+
+    const struct effect e = replace_unnamed(c, s, s != NULL ? s->id : effect_make_id(c));
+
+    return as_it_is(supply_note(c, PGW_REPLY_PARSE, PGW_REPLY_FORWARD, &e));
+}
+
+/* ---- Parse ---- */
+
 /* The name is taken. What the text is worth, and then that the name is taken, PostgreSQL says. */
 static enum renamed parse_duplicate(struct client *c, struct name *name, struct pgw_span parse)
 {
-    const struct effect e = {.kind = EFFECT_DUPLICATE, .id = name->statement->id, .name = name};
+    const struct effect e = {.kind = EFFECT_DUPLICATE, .name = name};
     char buf[STATEMENT_NAME_SIZE];
-    struct pgw_span taken = name_at_server(name->statement->id, buf);
+    struct pgw_span taken = supply_name(SUPPLY_DUMMY, buf);
 
-    return result(put_there(c, name->statement) &&
-                  note(c, PGW_REPLY_PARSE, PGW_REPLY_FORWARD, &e) &&
-                  send_head(c, PGW_F_PARSE, NULL, 0, taken, parse.len) && send_copy(c, parse));
+    return result(supply_dummy(c) && supply_note(c, PGW_REPLY_PARSE, PGW_REPLY_FORWARD, &e) &&
+                  supply_send_head(c, PGW_F_PARSE, NULL, 0, taken, parse.len) &&
+                  supply_send_copy(c, parse));
 }
 
 /* May weir answer for the server that has the statement? Not if the transaction has failed, or may
- * have when the Parse would come to it. */
+ * have when the Parse would come to it, nor if the statement may be stale. */
 static bool may_answer(const struct client *c)
 {
     const struct pgw_reply_queue *q = &c->server->replies;
 
-    return !pgw_reply_is_owed(q) && q->status != PGW_TX_FAILED;
+    return !pgw_reply_is_owed(q) && q->status != PGW_TX_FAILED && !c->server->is_distrusted;
 }
 
 static enum renamed parse_new(struct client *c, struct pgw_span name, struct statement *s)
 {
     struct effect e = {.kind = EFFECT_PARSE, .id = s->id};
     char buf[STATEMENT_NAME_SIZE];
-    struct pgw_span there = name_at_server(s->id, buf);
-    bool is_there = has(c, s->id);
+    struct pgw_span there = supply_name(s->id, buf);
+    bool is_there = supply_has(c, s->id);
 
     e.name = names_add(&c->prepares->names, span_in(name), s);
     if (e.name == NULL) {
@@ -291,11 +191,12 @@ static enum renamed parse_new(struct client *c, struct pgw_span name, struct sta
     }
     if (is_there && may_answer(c)) {
         e.id = 0;
-        return result(note(c, PGW_REPLY_PARSE, PGW_REPLY_MAKE_UP, &e));
+        return result(supply_note(c, PGW_REPLY_PARSE, PGW_REPLY_MAKE_UP, &e));
     }
-    if (is_there ? !evict(c, s->id) : !add(c, s->id))
+    if (is_there ? !supply_evict(c, s->id) : !supply_add(c, s->id))
         return RENAME_FAILED;
-    return result(note(c, PGW_REPLY_PARSE, PGW_REPLY_FORWARD, &e) && send_parse(c, there, s));
+    return result(supply_note(c, PGW_REPLY_PARSE, PGW_REPLY_FORWARD, &e) &&
+                  supply_send_parse(c, there, s));
 }
 
 static enum renamed parse(struct client *c, uint32_t body_len, struct pgw_span head,
@@ -303,60 +204,84 @@ static enum renamed parse(struct client *c, uint32_t body_len, struct pgw_span h
 {
     struct pgw_span rest = pgw_span_skip(head, name.len + 1);
 
-    if (name.len == 0)
-        return parse_unnamed(c, rest, head.len == body_len);
     if (prepares_of(c) == NULL)
         return RENAME_FAILED;
+    if (name.len == 0)
+        return parse_unnamed(c, rest, head.len == body_len);
 
     struct name *taken = find(c, name);
 
+    if (supply_must_wait(c, name, 0))
+        return RENAME_WAIT;
     if (taken != NULL)
         return parse_duplicate(c, taken, rest);
 
     struct statement *s = statements_intern(c->all->config.statements, c->thread, span_in(rest), 0);
 
-    return s == NULL ? RENAME_FAILED : parse_new(c, name, s);
+    if (s == NULL)
+        return RENAME_FAILED;
+    if (supply_must_wait(c, name, s->id)) {
+        statement_put(c->all->config.statements, c->thread, s);
+        return RENAME_WAIT;
+    }
+    return parse_new(c, name, s);
 }
 
 /* ---- Bind, Describe, Close ---- */
 
+/* Must a Bind or Describe of this statement wait? */
+static bool must_use_later(struct client *c, const struct name *name, struct pgw_span said)
+{
+    if (said.len == 0)
+        return c->prepares != NULL && effect_is_unnamed_open(c);
+    return supply_must_wait(c, said, name == NULL ? 0 : name->statement->id);
+}
+
+/* Before a message about this statement of the client's: it is there, or none is. */
+static bool put_named_there(struct client *c, const struct name *name, struct pgw_span said)
+{
+    if (name != NULL)
+        return supply_statement(c, name->statement);
+    return said.len > 0 || supply_unnamed(c);
+}
+
 static enum renamed bind_statement(struct client *c, uint32_t body_len, struct pgw_span head,
                                    const struct pgw_names *names)
 {
-    struct name *name = find(c, names->statement);
+    const struct name *name = find(c, names->statement);
     char buf[STATEMENT_NAME_SIZE];
-
-    if (names->statement.len == 0 && !put_unnamed_there(c))
-        return RENAME_FAILED;
-    if (name == NULL)
-        return note(c, PGW_REPLY_BIND, PGW_REPLY_FORWARD, NULL) ? RENAME_AS_IT_IS : RENAME_FAILED;
-
-    struct pgw_span there = name_at_server(name->statement->id, buf);
+    struct pgw_span other = other_name(name, names->statement, buf);
     size_t n_names = names->portal.len + 1 + names->statement.len + 1;
 
-    if (!put_there(c, name->statement) || !note(c, PGW_REPLY_BIND, PGW_REPLY_FORWARD, NULL) ||
-        !send_head(c, PGW_F_BIND, head.ptr, names->portal.len + 1, there, body_len - n_names))
+    if (must_use_later(c, name, names->statement))
+        return RENAME_WAIT;
+    if (!put_named_there(c, name, names->statement) ||
+        !supply_note(c, PGW_REPLY_BIND, PGW_REPLY_FORWARD, NULL))
         return RENAME_FAILED;
-    send_span(c, pgw_span_skip(head, n_names));
+    if (other.len == 0)
+        return RENAME_AS_IT_IS;
+    if (!supply_send_head(c, PGW_F_BIND, head.ptr, names->portal.len + 1, other,
+                          body_len - n_names))
+        return RENAME_FAILED;
+    supply_send(c, pgw_span_skip(head, n_names));
     return RENAME_REPLACED;
 }
 
 static enum renamed describe(struct client *c, struct pgw_span statement)
 {
-    struct name *name = find(c, statement);
+    const struct name *name = find(c, statement);
     const uint8_t target = PGW_TARGET_STATEMENT;
     char buf[STATEMENT_NAME_SIZE];
+    struct pgw_span other = other_name(name, statement, buf);
 
-    if (statement.len == 0 && !put_unnamed_there(c))
+    if (must_use_later(c, name, statement))
+        return RENAME_WAIT;
+    if (!put_named_there(c, name, statement) ||
+        !supply_note(c, PGW_REPLY_DESCRIBE_STATEMENT, PGW_REPLY_FORWARD, NULL))
         return RENAME_FAILED;
-    if (name != NULL && !put_there(c, name->statement))
-        return RENAME_FAILED;
-    if (!note(c, PGW_REPLY_DESCRIBE_STATEMENT, PGW_REPLY_FORWARD, NULL))
-        return RENAME_FAILED;
-    if (name == NULL)
+    if (other.len == 0)
         return RENAME_AS_IT_IS;
-    return result(
-        send_head(c, PGW_F_DESCRIBE, &target, 1, name_at_server(name->statement->id, buf), 0));
+    return result(supply_send_head(c, PGW_F_DESCRIBE, &target, 1, other, 0));
 }
 
 /* The server keeps what others may use; only the name goes. */
@@ -364,83 +289,79 @@ static enum renamed close_named(struct client *c, struct name *name)
 {
     const struct effect e = {.kind = EFFECT_CLOSE, .name = name};
 
-    if (!note(c, PGW_REPLY_CLOSE, PGW_REPLY_MAKE_UP, &e))
-        return RENAME_FAILED;
     names_detach(&c->prepares->names, name);
-    return RENAME_REPLACED;
+    return result(supply_note(c, PGW_REPLY_CLOSE, PGW_REPLY_MAKE_UP, &e));
 }
 
 static enum renamed close_statement(struct client *c, struct pgw_span statement)
 {
     struct name *name = find(c, statement);
-    struct prepares *p = prepares_of(c);
+    char buf[STATEMENT_NAME_SIZE];
+    struct pgw_span other = other_name(NULL, statement, buf);
 
+    if (statement.len > 0 && supply_must_wait(c, statement, 0))
+        return RENAME_WAIT;
     if (name != NULL)
         return close_named(c, name);
-    if (statement.len > 0 || p == NULL)
-        return note(c, PGW_REPLY_CLOSE, PGW_REPLY_FORWARD, NULL) ? RENAME_AS_IT_IS : RENAME_FAILED;
+    if (statement.len == 0) {
+        if (prepares_of(c) == NULL)
+            return RENAME_FAILED;
 
-    /* As if a Parse had put nothing in its place. */
-    const struct effect e = {.kind = EFFECT_PARSE_UNNAMED,
-                             .id = c->server->unnamed,
-                             .client_unnamed = p->unnamed_id,
-                             .statement = p->unnamed};
+        const struct effect e = replace_unnamed(c, NULL, 0);
 
-    p->unnamed = NULL;
-    p->unnamed_id = c->server->unnamed = 0;
-    return note(c, PGW_REPLY_CLOSE, PGW_REPLY_FORWARD, &e) ? RENAME_AS_IT_IS : RENAME_FAILED;
+        return as_it_is(supply_note(c, PGW_REPLY_CLOSE, PGW_REPLY_FORWARD, &e));
+    }
+    if (!supply_note(c, PGW_REPLY_CLOSE, PGW_REPLY_FORWARD, NULL))
+        return RENAME_FAILED;
+    return other.len == 0 ? RENAME_AS_IT_IS : result(supply_send_close(c, other));
 }
 
 /* ---- Query ---- */
 
-static enum renamed query_as_it_is(struct client *c)
+/* A Query of a client that has prepared nothing. It drops the server's unnamed statement, unless it
+ * is skipped. */
+static enum renamed query_of_stranger(struct client *c)
 {
-    return note(c, PGW_REPLY_QUERY, PGW_REPLY_FORWARD, NULL) ? RENAME_AS_IT_IS : RENAME_FAILED;
+    struct server *s = c->server;
+
+    if (s->unnamed != 0)
+        s->unnamed = pgw_reply_is_owed(&s->replies) ? effect_make_id(c) : 0;
+    return as_it_is(supply_note(c, PGW_REPLY_QUERY, PGW_REPLY_FORWARD, NULL));
 }
 
-/* The server has the statement and is told our name of it. */
-static enum renamed deallocate_there(struct client *c, const struct effect *e)
+static bool send_deallocate(struct client *c)
 {
-    char buf[STATEMENT_NAME_SIZE], text[STATEMENT_NAME_SIZE + 16];
-    int len;
+    static const char text[] = "DEALLOCATE " STATEMENT_NAME_PREFIX "0";
 
-    statement_name(e->id, buf);
-    len = snprintf(text, sizeof(text), "DEALLOCATE %s", buf);
-    return result(note(c, PGW_REPLY_QUERY, PGW_REPLY_FORWARD, e) &&
-                  send_head(c, PGW_F_QUERY, NULL, 0, pgw_span_of(text, (size_t)len), 0));
+    return supply_send_head(c, PGW_F_QUERY, NULL, 0, pgw_span_str(text), 0);
 }
 
-static enum renamed deallocate(struct client *c, struct name *name)
+static enum renamed query(struct client *c, struct pgw_span text)
 {
-    const struct pgw_reply_queue *q = &c->server->replies;
-    struct effect e = {.kind = EFFECT_DEALLOCATE, .id = name->statement->id, .name = name};
+    enum deallocate what;
+    struct name *name;
+    bool waits, is_alone;
 
-    if (q->status == PGW_TX_FAILED && !pgw_reply_is_owed(q))
-        return query_as_it_is(c); /* to be refused */
-    if (has(c, e.id))
-        return deallocate_there(c, &e);
-    if (pgw_reply_is_owed(q) || pgw_reply_is_unsynced(q))
+    if (c->prepares == NULL)
+        return query_of_stranger(c);
+    what = read_deallocate(c, text, &name, &waits);
+    if (waits)
         return RENAME_WAIT;
-    e.id = 0;
-    return result(note(c, PGW_REPLY_QUERY, PGW_REPLY_MAKE_UP, &e));
-}
+    is_alone = c->prepares->head == c->prepares->tail;
+    if (name != NULL && !supply_dummy(c))
+        return RENAME_FAILED;
 
-enum renamed rename_query(struct client *c, uint32_t body_len, struct pgw_span text)
-{
-    struct name *name = NULL;
-    char buf[CONF_NAME_MAX];
-    size_t len;
+    struct effect e = replace_unnamed(c, NULL, 0);
 
-    if (is_skipped(c, PGW_F_QUERY, text))
-        return RENAME_AS_IT_IS;
-    if (c->prepares != NULL && text.len == body_len && deallocate_read(text, buf, &len))
-        name = find(c, pgw_span_of(buf, len));
+    e.of_query = true;
+    e.name = name;
+    e.all = what == DEALLOCATE_ALL;
 
-    enum renamed renamed = name != NULL ? deallocate(c, name) : query_as_it_is(c);
+    bool is_nothing = is_alone && e.id == 0 && e.client_unnamed == 0 && name == NULL && !e.all;
 
-    if (renamed != RENAME_WAIT)
-        forget_unnamed(c);
-    return renamed;
+    if (!supply_note(c, PGW_REPLY_QUERY, PGW_REPLY_FORWARD, is_nothing ? NULL : &e))
+        return RENAME_FAILED;
+    return name == NULL ? RENAME_AS_IT_IS : result(send_deallocate(c));
 }
 
 /* ---- messages ---- */
@@ -453,12 +374,20 @@ bool rename_concerns(const struct client *c, uint8_t type)
            policy->pool_mode != CONF_SESSION && policy->max_prepared_statements > 0;
 }
 
-bool rename_is_enough(uint8_t type, uint32_t body_len, struct pgw_span head)
+void rename_synced(struct client *c)
+{
+    if (c->prepares != NULL)
+        c->prepares->batch++;
+}
+
+bool rename_is_enough(const struct client *c, uint8_t type, uint32_t body_len, struct pgw_span head)
 {
     struct pgw_names names;
 
     if (head.len == body_len)
         return true;
+    if (type == PGW_F_QUERY)
+        return body_len > DEALLOCATE_TEXT_MAX || !may_deallocate(c);
     if (type == PGW_F_PARSE) /* unnamed and long: streams through */
         return body_len > UNNAMED_MAX && head.len > 0 && head.ptr[0] == '\0';
     return type == PGW_F_BIND && pgw_read_names(type, head, false, &names) != PGW_PARTIAL;
@@ -471,9 +400,11 @@ enum renamed rename_message(struct client *c, uint8_t type, uint32_t body_len, s
 
     if (is_skipped(c, type, head))
         return RENAME_AS_IT_IS;
+    if (type == PGW_F_QUERY)
+        return query(c, head);
     if (pgw_read_names(type, head, head.len == body_len, &names) != PGW_READY ||
         names.statement.ptr == NULL) /* of a portal, or PostgreSQL will say what is wrong */
-        return note(c, kind, PGW_REPLY_FORWARD, NULL) ? RENAME_AS_IT_IS : RENAME_FAILED;
+        return as_it_is(supply_note(c, kind, PGW_REPLY_FORWARD, NULL));
     if (type == PGW_F_PARSE)
         return parse(c, body_len, head, names.statement);
     if (type == PGW_F_BIND)

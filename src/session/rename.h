@@ -4,9 +4,10 @@
  * statements that anybody asked for under names of weir's own (pool/prepared.h), and messages are
  * renamed on their way. What a server lacks is parsed in front, in the same send.
  *
- * Names change when a message is sent, as if it will succeed: the next message of the same pipeline
+ * Names change when a message is sent, as if it will succeed: the next message of the same batch
  * may use them. Each such change is noted (an effect), and undone if the server does not carry the
- * message out. weir makes up no error: it sends what makes PostgreSQL raise the right one.
+ * message out. Behind a Sync a message waits for those effects of earlier batches that concern the
+ * same statement. weir makes up no error: it sends what makes PostgreSQL raise the right one.
  *
  * Runs on: the client's reactor.
  */
@@ -40,6 +41,7 @@ struct prepares {
 
     struct effect *effects; /* ring of those whose answers are outstanding, in order */
     uint32_t head, tail, size;
+    uint32_t batch; /* counts its Syncs */
 
     bool is_gathering; /* the beginning of a message that buffers cut */
     uint8_t type;      /* of that message */
@@ -51,35 +53,38 @@ struct prepares {
 enum renamed {
     RENAME_AS_IT_IS, /* noted; the caller sends the message */
     RENAME_REPLACED, /* what stands for the bytes given was sent */
-    RENAME_WAIT,     /* nothing was noted: it is to be tried again when less is owed */
-    RENAME_FAILED, /* no memory; with client->lost_count: rule 10 of pgwire/reply.h, close the pair
-                    */
+    RENAME_WAIT,     /* not now: it is to be tried again when less is owed */
+    RENAME_FAILED,   /* no memory, or with client->lost_count rule 10 of pgwire/reply.h; a part may
+                        have been sent: close the pair */
 };
 
-/* Does this message of an active client name a prepared statement that has another name at the
- * server? */
+/* Is this message of an active client one that may name a prepared statement, which has another
+ * name at the server? A Query may be a DEALLOCATE, and drops the unnamed one. */
 bool rename_concerns(const struct client *c, uint8_t type);
 
 /* Are these first bytes of a body enough for rename_message()? */
-bool rename_is_enough(uint8_t type, uint32_t body_len, struct pgw_span head);
+bool rename_is_enough(const struct client *c, uint8_t type, uint32_t body_len,
+                      struct pgw_span head);
 
 /* A message that rename_concerns(), of which head is enough: notes it and sends what has to be sent
  * in its place. There is room for RENAME_REPLIES_MAX replies. */
 NODISCARD enum renamed rename_message(struct client *c, uint8_t type, uint32_t body_len,
                                       struct pgw_span head);
 
+/* A Sync was sent. */
+void rename_synced(struct client *c);
+
 /* Begins gathering a message with these first bytes of its body. False: no memory, or too long. */
 NODISCARD bool rename_gather(struct client *c, uint8_t type, uint32_t body_len,
                              struct pgw_span head);
 bool rename_is_gathering(const struct client *c);
 
-/* More of it, all of which is taken. When there is enough, what stands for it has been sent and
- * gathering is over. False as above. */
-NODISCARD bool rename_gather_more(struct client *c, struct pgw_span bytes);
+/* More of it. RENAME_REPLACED: taken, and if it was enough, what stands for all of it was sent and
+ * gathering is over. RENAME_WAIT: none was taken. RENAME_FAILED as above. */
+NODISCARD enum renamed rename_gather_more(struct client *c, struct pgw_span bytes);
 
-/* The same for a Query, of which text is the beginning of the body: one that is a DEALLOCATE of a
- * name of the client's and nothing else is renamed. */
-NODISCARD enum renamed rename_query(struct client *c, uint32_t body_len, struct pgw_span text);
+/* What was gathered goes with its client: nothing of the message was sent. */
+void rename_gather_drop(struct client *c);
 
 /* An answer: the effects it confirms or undoes. */
 void rename_answered(struct client *c, uint8_t letter, const struct pgw_reply_verdict *verdict);
@@ -90,8 +95,9 @@ void rename_make_up(struct client *c, const struct pgw_reply_entry *entry, struc
 /* A CommandComplete came: DISCARD ALL and DEALLOCATE ALL are noticed. */
 void rename_completed(struct client *c, struct pgw_span tag);
 
-/* Is this error about a name of weir's own? Then *out is the body as the client must see it; lives
- * until the end of the turn. */
+/* Is this error about a name of weir's own? Then *out is the message as the client must see it;
+ * lives until the end of the turn. A server that has not what it should have, or a plan that is not
+ * valid any more, is closed when it is given back. */
 bool rename_error(struct client *c, struct pgw_span body, const struct pgw_reply_verdict *verdict,
                   struct pgw_span *out);
 

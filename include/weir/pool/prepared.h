@@ -23,6 +23,9 @@ bool prepared_use(struct prepared *p, uint64_t id);
 /* Adds an id that is not there, as used now. False: no memory. */
 NODISCARD bool prepared_add(struct prepared *p, uint64_t id);
 
+/* The least recently used one; 0: there is none. */
+uint64_t prepared_oldest(const struct prepared *p);
+
 /* Takes the least recently used one out if there are max or more; 0: there was room (ids are never
  * 0). To be called until it returns 0 before one is added. */
 uint64_t prepared_make_room(struct prepared *p, uint32_t max);

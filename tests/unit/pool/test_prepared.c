@@ -48,6 +48,7 @@ Test(prepared, empty)
 {
     cr_assert_eq(prepared_count(p), 0);
     cr_assert_not(prepared_use(p, 1));
+    cr_assert_eq(prepared_oldest(p), 0);
     cr_assert_eq(prepared_make_room(p, 0), 0);
     cr_assert_eq(prepared_make_room(p, 1), 0);
     prepared_remove(p, 1);
@@ -63,6 +64,7 @@ Test(prepared, least_recently_used_goes_first)
     cr_assert(prepared_use(p, 1));
     cr_assert(prepared_use(p, 3));
     cr_assert_eq(prepared_make_room(p, 6), 0);
+    cr_assert_eq(prepared_oldest(p), 2);
     cr_assert_eq(prepared_make_room(p, 5), 2);
     cr_assert_eq(prepared_make_room(p, 5), 0);
     cr_assert_not(prepared_use(p, 2));

@@ -3,10 +3,11 @@
 
 #include "deallocate.h"
 
+#define ALL "* all *"
 #define LONG "a123456789b123456789c123456789d123456789e123456789f123456789g12"
 
 static const struct {
-    const char *text, *name; /* NULL: none */
+    const char *text, *name; /* NULL: none; ALL: all */
 } cases[] = {
     {"deallocate a", "a"},
     {"DEALLOCATE a;", "a"},
@@ -19,9 +20,15 @@ static const struct {
     {"deallocate \"a\"\"b\"", "a\"b"},
     {"deallocate \"all\"", "all"},
     {"deallocate " LONG "xyz", LONG},
-    {"deallocate all", NULL},
-    {"deallocate ALL;", NULL},
-    {"deallocate prepare all", NULL},
+    {"deallocate all", ALL},
+    {"deallocate ALL;", ALL},
+    {"deallocate prepare all", ALL},
+    {" discard\tAll ;", ALL},
+    {"discard \"all\"", NULL},
+    {"discard temp", NULL},
+    {"discard prepare all", NULL},
+    {"discard all; select 1", NULL},
+    {"discard", NULL},
     {"deallocate", NULL},
     {"deallocate ", NULL},
     {"deallocate ;", NULL},
@@ -47,10 +54,13 @@ Test(deallocate, texts)
         char got[CONF_NAME_MAX];
         size_t len = 99;
 
-        bool is = deallocate_read(pgw_span_of(text, strlen(text) + 1), got, &len);
+        enum deallocate what = deallocate_read(pgw_span_of(text, strlen(text) + 1), got, &len);
+        enum deallocate wanted = name == NULL             ? DEALLOCATE_NONE
+                                 : strcmp(name, ALL) == 0 ? DEALLOCATE_ALL
+                                                          : DEALLOCATE_NAME;
 
-        cr_assert_eq(is, name != NULL, "%s", text);
-        if (is)
+        cr_assert_eq(what, wanted, "%s", text);
+        if (what == DEALLOCATE_NAME)
             cr_assert(len == strlen(name) && memcmp(got, name, len) == 0, "%s: %.*s", text,
                       (int)len, got);
         else
@@ -68,7 +78,7 @@ Test(deallocate, cut)
         size_t n;
 
         memcpy(copy, text, len);
-        cr_assert_not(deallocate_read(pgw_span_of(copy, len), got, &n), "%zu", len);
+        cr_assert_eq(deallocate_read(pgw_span_of(copy, len), got, &n), DEALLOCATE_NONE, "%zu", len);
         free(copy);
     }
 }
@@ -78,6 +88,6 @@ Test(deallocate, nul_within)
     char got[CONF_NAME_MAX];
     size_t n;
 
-    cr_assert_not(deallocate_read(pgw_span_of("deallocate \"a\0b\"", 17), got, &n));
-    cr_assert_not(deallocate_read(pgw_span_of("deallocate a\0", 14), got, &n));
+    cr_assert_eq(deallocate_read(pgw_span_of("deallocate \"a\0b\"", 17), got, &n), DEALLOCATE_NONE);
+    cr_assert_eq(deallocate_read(pgw_span_of("deallocate a\0", 14), got, &n), DEALLOCATE_NONE);
 }
