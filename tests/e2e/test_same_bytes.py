@@ -63,18 +63,14 @@ def recorded():
 
 
 def keeps_to_transactions(script):
-    """No message needs what an earlier transaction left on its server."""
-    has_unnamed, between = False, True
+    """No message needs what an earlier transaction left on its server, but for prepared statements."""
+    between = True
     for message, answers in zip(script.messages, script.answers):
-        letter, words = message[0], message[1:] + ["", ""]
-        if letter == "P" and words[0] or letter in "PQ" and LEAVES_STATE.search(" ".join(words)):
+        if message[0] in "PQ" and LEAVES_STATE.search(" ".join(message[1:])):
             return False
-        if (letter == "B" or letter == "D" and words[0] == "S") and words[1] == "" and not has_unnamed:
-            return False
-        if letter == "!" and between:
+        if message[0] == "!" and between:
             return False
         between = "Z:I" in answers
-        has_unnamed = (has_unnamed or letter == "P") and letter != "Q" and not between
     return True
 
 

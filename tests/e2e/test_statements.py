@@ -1,0 +1,386 @@
+"""What becomes of prepared statements on the servers of a pool: how many there are, who gets them, what
+happens when they are stale or their client is lost; and much of everything at random."""
+
+import random
+import re
+import subprocess
+import threading
+import unittest
+
+from message import frame
+from pooling import Pooling, database, scaled
+from postgres import Postgres
+from relay import ENGINE, SHARE, Relay
+from scripted_server import ScriptedServer, command_complete, data_row, ready
+from steps import Servers, Step, direct, letters, prepared
+from wire import (FLUSH, SYNC, TERMINATE, Answer, batch, bind, close, copy_data, copy_fail, describe, execute,
+                  parse, query)
+
+postgres = None
+SEED = 4
+COUNT = "select count(*) from pg_prepared_statements"
+
+
+def setUpModule():
+    global postgres
+    postgres = unittest.enterModuleContext(Postgres(autovacuum="off"))
+    postgres.psql("create table t (a int)")
+
+
+def ask(client, *messages):
+    """The answer to a batch, with its Sync."""
+    client.send(*messages, SYNC)
+    return client.answer()
+
+
+def run(client, name, *values):
+    return ask(client, bind(*values, name=name), execute())
+
+
+class ServerTest(unittest.TestCase):
+    """What a server has, and that it heals when it has not what it should have."""
+
+    def test_least_recently_used_goes(self):
+        """100 statements, named and unnamed, one by one, in batches, and with errors among them."""
+        for most in (1, 2, 60):
+            with self.subTest(most), Relay(postgres, pool_size=1, max_prepared_statements=most) as weir, \
+                    weir.client() as client:
+                order = random.Random(SEED)
+                for i in range(100):
+                    self.assertIsNone(ask(client, parse(f"select {i}", f"s{i}")).sqlstate)
+                for i in order.choices(range(100), k=200):
+                    self.assertEqual(run(client, f"s{i}").value, str(i))
+                    self.assertLessEqual(int(client.value(COUNT)), most)
+                for _ in range(20):
+                    chosen = order.choices(range(100), k=30)
+                    answer = ask(client, *[bind(name=f"s{i}") + execute() for i in chosen])
+                    self.assertEqual([int(row[0]) for row in answer.rows], chosen)
+                    ask(client, *[bind(name=f"s{i}") + execute() for i in chosen[:9]], bind(name="no"),
+                        *[bind(name=f"s{i}") + execute() for i in chosen])
+                    self.assertLessEqual(int(client.value(COUNT)), most)
+
+    def test_one_for_all(self):
+        """Clients that prepare the same share it, under names of their own."""
+        with Relay(postgres, pool_size=1) as weir, weir.client() as first, weir.client() as second:
+            for client, name in ((first, "a"), (second, "b"), (first, "c")):
+                self.assertEqual(ask(client, prepared(name, "select 1")).value, "1")
+            self.assertEqual(first.value(COUNT), "1")
+            self.assertEqual(ask(second, bind(name="a")).sqlstate, "26000")
+
+    def test_names_of_ours(self):
+        """Nobody gets at the statements of others by a name that looks like ours."""
+        with Relay(postgres, pool_size=1) as weir, weir.client() as client, weir.client() as other:
+            self.assertEqual(ask(client, prepared("a", "select 'secret'")).value, "secret")
+            ours = client.value("select name from pg_prepared_statements")
+            for attack in (bind(name=ours), describe("S", ours)):
+                self.assertEqual(ask(other, attack).sqlstate, "26000")
+            self.assertEqual([m.letter for m in ask(other, close("S", ours)).messages], ["3", "Z"])
+            self.assertEqual(client.value(COUNT), "1")
+            self.assertEqual(ask(other, prepared(ours, "select 'mine'")).value, "mine")
+            self.assertEqual(run(client, "a").value, "secret")
+
+    def test_deallocated_behind_our_back(self):
+        """The statement is not there, once; then it is."""
+        for sql in ("do $$ begin execute 'deallocate all'; end $$",
+                    "do $$ declare n text; begin for n in select name from pg_prepared_statements loop "
+                    "execute 'deallocate ' || n; end loop; end $$"):
+            with self.subTest(sql), Relay(postgres, pool_size=1) as weir, weir.client() as client, \
+                    weir.client() as other:
+                ask(client, parse("select 1", "a"), parse("select 2", "b"))
+                self.assertIsNone(other.query(sql).sqlstate)
+                answer = run(client, "a")
+                self.assertEqual(answer.sqlstate, "26000")
+                self.assertEqual(answer.errors[0].fields["M"], 'prepared statement "a" does not exist')
+                self.assertEqual([run(client, name).value for name in "ab"], ["1", "2"])
+
+    def test_prepared_behind_our_back(self):
+        with Relay(postgres, pool_size=1) as weir, weir.client() as client, weir.client() as other:
+            other.query("prepare weir_1 as select 'other'; prepare weir_2 as select 'other'")
+            for _ in range(2):
+                answer = ask(client, prepared("a", "select 1"))
+            self.assertEqual(answer.value, "1")
+
+    def test_stale_plan(self):
+        """The client is told, as it would be by PostgreSQL; what it prepares again works."""
+        with Relay(postgres, pool_size=2) as weir, Servers(weir) as servers, weir.client() as client:
+            client.query("drop table if exists wider; create table wider (a int); insert into wider values (1)")
+            for _ in range(2):
+                self.assertEqual(len(ask(client, prepared("a", "select * from wider"), close("S", "a")).rows[0]), 1)
+                servers.change()
+            ask(client, parse("select * from wider", "a"))
+            client.query("alter table wider add b int")
+            for _ in range(2):
+                answer = run(client, "a")
+                self.assertEqual((answer.sqlstate, answer.errors[0].fields["R"]), ("0A000", "RevalidateCachedQuery"))
+                servers.change()
+            self.assertEqual(len(run(client, "a").rows[0]), 2)
+
+    def test_stale_plan_in_a_transaction(self):
+        with Relay(postgres, pool_size=1) as weir, weir.client() as client:
+            client.query("drop table if exists wider; create table wider (a int); insert into wider values (1)")
+            ask(client, prepared("a", "select * from wider"))
+            client.query("alter table wider add b int")
+            client.query("begin; savepoint s")
+            self.assertEqual(run(client, "a").sqlstate, "0A000")
+            client.query("rollback to s")
+            self.assertEqual(len(ask(client, close("S", "a"), prepared("a", "select * from wider")).rows[0]), 2)
+            client.query("commit")
+
+    def test_sees_through_to_one_segment(self):
+        """What a server lacks, what makes room for it and what it is for come in one piece."""
+        seen = []
+
+        def answer(session, message):
+            seen.append((message.letter, len(session.messages)))
+            answers = {"P": frame("1"), "B": frame("2"), "C": frame("3"), "S": ready("I"),
+                       "E": data_row(1) + command_complete("SELECT 1")}
+            return answers.get(message.letter, b"")
+
+        with ScriptedServer(answer) as server, Relay(server, max_prepared_statements=1) as weir, \
+                weir.client() as client:
+            ask(client, parse("select 1", "a"))
+            ask(client, parse("select 2", "b"))
+            self.assertEqual(server.session(0).letters(), "PSCPS")
+            del seen[:]
+            self.assertEqual(run(client, "a").value, "1")
+            self.assertEqual([letter for letter, _ in seen], list("CPBES"))
+            self.assertEqual([n for _, n in seen], [10] * 5)
+
+    def test_unnamed_of_two_clients(self):
+        """Each gets its own, also of one text with other types; a client that has none is told so."""
+        with Relay(postgres, pool_size=1) as weir, weir.client() as first, weir.client() as second, \
+                weir.client() as third:
+            for i in range(20):
+                for client, text in ((first, f"select 'first {i}'"), (second, f"select 'second {i}'")):
+                    self.assertEqual([m.letter for m in ask(client, parse(text), describe("S")).messages],
+                                     ["1", "t", "T", "Z"])
+                self.assertEqual(ask(first, bind(), execute()).value, f"first {i}")
+                self.assertEqual(ask(third, bind()).errors[0].fields["M"], "unnamed prepared statement does not exist")
+                self.assertEqual(ask(second, bind(), execute()).value, f"second {i}")
+
+
+class ModeTest(unittest.TestCase):
+    def test_session_mode(self):
+        """A session's names are its server's names."""
+        with Relay(postgres, pool_size=1, pool_mode="session") as weir:
+            for _ in range(2):
+                with weir.client() as client:
+                    self.assertEqual(ask(client, prepared("a", "select name from pg_prepared_statements")).value, "a")
+                    self.assertIsNone(client.query("deallocate a").sqlstate)
+                    self.assertEqual(run(client, "a").sqlstate, "26000")
+                    ask(client, parse("select 1", "a"))
+
+    def test_statement_mode(self):
+        with Relay(postgres, pool_size=2, pool_mode="statement") as weir, weir.client() as client:
+            for i in range(10):
+                self.assertEqual(ask(client, prepared(f"s{i}", f"select {i}")).value, str(i))
+            for i in range(10):
+                self.assertEqual(run(client, f"s{i}").value, str(i))
+
+    def test_off(self):
+        """Names are what they are at the server that comes."""
+        with Relay(postgres, pool_size=1, max_prepared_statements=0) as weir, weir.client() as client, \
+                weir.client() as other:
+            self.assertEqual(ask(client, prepared("a", "select name from pg_prepared_statements")).value, "a")
+            self.assertEqual(ask(other, parse("select 1", "a")).sqlstate, "42P05")
+            self.assertEqual(run(other, "a").value, "a")
+
+
+class LostTest(unittest.TestCase):
+    """Clients that go while it is not settled what their messages will have done."""
+
+    def test_in_the_middle_of_a_message(self):
+        """Nothing of it was sent: the server goes on at once."""
+        whole = parse("select 1", "a")
+        for part in (whole[:6], whole[:-1], query("deallocate a")[:-1]):
+            with self.subTest(part), Relay(postgres, client_lost_drain_timeout="10min") as weir, \
+                    weir.client() as other:
+                pid = other.value("select pg_backend_pid()")
+                with weir.client() as client:
+                    ask(client, parse("select 2", "a"))
+                    client.send(query("begin"))
+                    client.answer()
+                    client.send(part)
+                self.assertEqual(other.value("select pg_backend_pid()"), pid)
+
+    def test_with_a_pipeline_under_way(self):
+        order = random.Random(SEED)
+        with Relay(postgres, pool_size=2) as weir, weir.client() as other:
+            for i in range(scaled(150, 100, 3000) // SHARE):
+                names = [f"s{n}" for n in order.choices(range(6), k=4)]
+                batches = [order.choice([parse(f"select {n}", n), close("S", n), prepared(n, f"select '{n}'"),
+                                         bind(name=n) + execute(), parse("select 'unnamed'"), bind() + execute(),
+                                         query(f"deallocate {n}"), query("discard all"), query("selekt"), SYNC, FLUSH,
+                                         batch(f"deallocate {n}")])
+                           for n in names for _ in range(3)]
+                client = weir.client()
+                client.send(b"".join(batches)[:order.randrange(600)])
+                order.choice([client.close, client.reset, lambda: (client.send_all_it_takes(SYNC + TERMINATE),
+                                                                   client.close())])()
+                self.assertEqual(ask(other, prepared(f"o{i}", f"select '{names[0]}'")).value, names[0])
+                self.assertEqual(ask(other, batch("select 'mine'")).value, "mine")
+                self.assertEqual(ask(other, bind(), execute()).value, "mine")
+
+    def test_beyond_telling(self):
+        """A COPY that failed with Syncs in it, and then a Close that weir would answer."""
+        for behind in (close("S", "a"), parse("select 1", "b"), bind(name="a"), query("deallocate a")):
+            with self.subTest(behind), Relay(postgres) as weir, weir.client() as other:
+                with weir.client() as client:
+                    ask(client, parse("select 1", "a"))
+                    client.send(batch("copy t from stdin"), FLUSH)
+                    client.read_until("G")
+                    client.send(copy_data("x\n"), SYNC, SYNC, copy_fail(), behind, SYNC)
+                    self.assertIn("E", [message.letter for message in client.read_until("E")])
+                self.assertEqual(ask(other, prepared("a", "select 'other'")).value, "other")
+
+
+class PgbenchTest(unittest.TestCase):
+    def test_prepared(self):
+        """pgbench prepares in a transaction and uses it in others, whichever server these get."""
+        n = scaled(100, 20, 5000) // SHARE
+        for reactors in (1, 2):
+            with self.subTest(reactors=reactors), Pooling(
+                    [database(postgres, password=postgres.passwords["app"])], default_pool_size=4, reactors=reactors,
+                    engine=ENGINE) as weir:
+                if reactors == 1:
+                    subprocess.run(["pgbench", "-i", "-q"], env=weir.environment(postgres), check=True,
+                                   capture_output=True, timeout=120)
+                done = subprocess.run(["pgbench", "-n", "-S", "-M", "prepared", "-c", "64", "-j", "2", "-t", str(n)],
+                                      env=weir.environment(postgres), check=False, capture_output=True, text=True,
+                                      timeout=300)
+                self.assertIn(f"actually processed: {64 * n}/{64 * n}", done.stdout, done.stderr)
+                self.assertRegex(done.stdout, r"number of failed transactions: 0 \(")
+
+
+class Pipeliner(threading.Thread):
+    """A client with up to 9 batches under way, whose rows say whose they are."""
+
+    def __init__(self, weir, number, n_batches):
+        super().__init__()
+        self.weir = weir
+        self.number = number
+        self.n_batches = n_batches
+        self.random = random.Random(SEED * 100 + number)
+        self.names = set()
+        self.wanted = []
+        self.failures = []
+
+    def run(self):
+        try:
+            with self.weir.client() as self.client:
+                for sequence in range(self.n_batches):
+                    self.begin(sequence)
+                    while len(self.wanted) > self.random.randrange(10):
+                        self.check()
+                while self.wanted:
+                    self.check()
+        except Exception as error:  # told by the test
+            self.failures.append(repr(error))
+
+    def begin(self, sequence):
+        """One batch: a statement at random, perhaps prepared in it, or closed, or with an error behind it."""
+        which = self.random.randrange(100)
+        name, fails = f"s{which}", self.random.random() < 0.1
+        values = (str(self.number), str(sequence))
+        if self.random.random() < 0.2:
+            name, data = "", parse(f"select {which}, $1::int, $2::int")
+        elif name in self.names:
+            data = b""
+        else:
+            self.names.add(name)
+            data = parse(f"select {which}, $1::int, $2::int", name)
+        data += bind(*values, name=name) + execute()
+        if name and self.random.random() < 0.1:
+            self.names.discard(name)
+            data += close("S", name)
+        if fails:
+            if name and name not in self.names:
+                data += SYNC  # what is closed stays closed
+            data += bind(name="unknown") + close("S", name)
+        self.wanted.append(((str(which), *values), fails, letters(data).count("S") + 1))
+        self.client.send(data, SYNC)
+
+    def check(self):
+        row, fails, n_ready = self.wanted.pop(0)
+        messages = [message for _ in range(n_ready) for message in self.client.read_until("Z")]
+        answer = Answer(messages)
+        if answer.rows != [row] or len(answer.errors) != fails:
+            self.failures.append((row, [(message.letter, message.body[:80]) for message in messages]))
+
+
+class PipelineTest(unittest.TestCase):
+    def test_pipelines(self):
+        """8 clients, 2 servers with room for 60 of 100 statements."""
+        with Relay(postgres, pool_size=2, max_prepared_statements=60) as weir:
+            pipeliners = [Pipeliner(weir, number, scaled(1000, 300, 50000) // SHARE) for number in range(8)]
+            for pipeliner in pipeliners:
+                pipeliner.start()
+            for pipeliner in pipeliners:
+                pipeliner.join()
+            self.assertEqual([pipeliner.failures[:3] for pipeliner in pipeliners], [[]] * 8, f"seed {SEED}")
+
+
+class RandomTest(unittest.TestCase):
+    """Legal messages at random, by a grammar, with PostgreSQL itself and through weir."""
+
+    TEXTS = ["select 1", "select $1::int", "select 'x' where $1 = 'y'", "insert into t values (1)", "selekt", "",
+             "select 1; select 2", "select 1 / $1::int", "begin", "commit", "rollback", "savepoint s", "rollback to s", "copy (select 1) to stdout", "select generate_series(1, 5)"]
+    NAMES = ["", "", "a", "b", "A b", "n" * 63, "n" * 64]
+    QUERIES = TEXTS + ["deallocate a", "DEALLOCATE b", 'deallocate "A b"', "discard all", "select 1/0", "deallocate prepare a;", "select $1", "begin; select 1",
+                       "deallocate all"] + ["begin", "commit", "rollback"] * 3
+
+    def batch(self, order):
+        """Messages without a Sync."""
+        said = b""
+        for _ in range(order.choice([0, 1, 2, 3, 5, 20])):
+            name, portal = order.choice(self.NAMES), order.choice(["", "", "", "p"])
+            said += order.choice([
+                lambda: parse(order.choice(self.TEXTS), name, [23] * order.randrange(2)),
+                lambda: parse(order.choice(self.TEXTS), name),
+                lambda: bind(*["1"] * order.randrange(2), name=name, portal=portal),
+                lambda: bind(name=name, portal=portal) + execute(portal),
+                lambda: bind("1", name=name) + describe("P") + execute("", order.randrange(3)),
+                lambda: execute(portal), lambda: describe("S", name), lambda: describe("P", portal),
+                lambda: close("S", name), lambda: close("P", portal), lambda: FLUSH])()
+        return said
+
+    def step(self, order):
+        said = [self.batch(order) + SYNC if order.random() < 0.7 else query(order.choice(self.QUERIES))
+                for _ in range(order.choice([1, 1, 2, 5]))]
+        return Step(*said)
+
+    @staticmethod
+    def is_aborted_early(came, wanted):
+        """In a transaction that has failed, a statement that the server lacks cannot be parsed, while
+        PostgreSQL would first look for other faults of the message."""
+        different = next((a for a, b in zip(came, wanted) if a != b), None)
+        return different is not None and different[0] == "E" and different[1]["C"] == "25P02"
+
+    @staticmethod
+    def without_names(messages):
+        """Where two names of a client are one statement, weir may know it by the other one."""
+        for letter, body in messages:
+            if letter == "E" and body["C"] == "08P01":
+                body["M"] = re.sub('statement ".*" requires', "statement requires", body["M"])
+        return messages
+
+    def test_same_answers(self):
+        n, n_undecided = scaled(300, 100, 20000) // SHARE, 0
+        with Relay(postgres, pool_size=2, max_prepared_statements=3) as weir, Servers(weir) as servers:
+            for number in range(n):
+                order = random.Random(f"{SEED} {number}")
+                steps = [self.step(order) for _ in range(order.randrange(1, 12))]
+                with self.subTest(f"seed {SEED} {number}"), direct(postgres) as one, weir.client() as two:
+                    for step in steps:
+                        wanted, came = (self.without_names(step.play(client)) for client in (one, two))
+                        if self.is_aborted_early(came, wanted):
+                            n_undecided += 1
+                            break
+                        self.assertEqual(came, wanted, [str(s) for s in steps[:steps.index(step) + 1]])
+                        if came[-1] == ("Z", b"I") and order.random() < 0.7:
+                            servers.change()
+        self.assertLessEqual(n_undecided, 1 + n / 50)
+
+
+if __name__ == "__main__":
+    unittest.main()
