@@ -40,9 +40,9 @@ static enum client_auth_result start(struct login *l, struct keys *keys, uint8_t
     enum client_auth_result result;
 
     dialogue_secret(kind % DIALOGUE_UNKNOWN, &l->secret, NULL);
-    l->can_get_in = kind != DIALOGUE_UNKNOWN &&
-                    (kind != DIALOGUE_NONE || config.method == CONF_AUTH_TRUST) &&
-                    (kind != DIALOGUE_MD5 || config.method != CONF_AUTH_SCRAM);
+    l->can_get_in = config.method == CONF_AUTH_TRUST ||
+                    (kind != DIALOGUE_UNKNOWN && kind != DIALOGUE_NONE &&
+                     (kind != DIALOGUE_MD5 || config.method != CONF_AUTH_SCRAM));
     l->out = pgw_writer_of(l->bytes, sizeof(l->bytes));
     result = client_auth_start(&l->auth, &config, &l->out);
     if (l->auth.scram.own_nonce_len > 0)

@@ -147,6 +147,16 @@ static void stop_one(struct letter *l, struct thread *self)
     free(e);
 }
 
+/* On reactor 0, which accepts: so no client comes to another one that has been told to stop. */
+static void stop_all(struct letter *l, struct thread *self)
+{
+    struct errand *e = CONTAINER_OF(l, struct errand, letter);
+
+    for (unsigned i = 1; i < N_REACTORS; i++)
+        post(e->world, i, stop_one, -1);
+    stop_one(l, self);
+}
+
 static void end_loop(struct letter *l, struct thread *self)
 {
     loop_stop(self->loop);
@@ -356,8 +366,7 @@ int main(void)
     }
     printf("%llu clients, %llu cancelled while they looked\n", (unsigned long long)n_connects,
            (unsigned long long)n_cancelled);
-    for (unsigned i = 0; i < N_REACTORS; i++)
-        post(&w, i, stop_one, -1);
+    post(&w, 0, stop_all, -1);
     world_fini(&w, n_connects);
     return 0;
 }

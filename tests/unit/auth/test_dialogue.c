@@ -94,7 +94,7 @@ static const struct {
     enum conf_auth_type method;
     const char *in; /* by enum rig_kind: unknown, none, plain, md5, scram */
 } methods[] = {
-    {CONF_AUTH_TRUST, "nyyyy"},
+    {CONF_AUTH_TRUST, "yyyyy"},
     {CONF_AUTH_PASSWORD, "nnyyy"},
     {CONF_AUTH_MD5, "nnyyy"},
     {CONF_AUTH_SCRAM, "nnyny"},
