@@ -328,11 +328,13 @@ static enum pgw_reply_judgement fail_batch(struct pgw_reply_queue *q, struct pgw
 }
 
 /* The connection is over: nothing is owed any more. */
-static enum pgw_reply_judgement end_connection(struct pgw_reply_queue *q)
+static enum pgw_reply_judgement end_connection(struct pgw_reply_queue *q,
+                                               struct pgw_reply_verdict *out)
 {
     enum pgw_reply_judgement judgement =
         is_empty(q) ? PGW_REPLY_PASS : judgement_of(entry_at(q, q->head));
 
+    out->n_removed = q->tail - q->head;
     q->is_over = true;
     q->head = q->tail;
     q->progress = IDLE;
@@ -348,7 +350,7 @@ static COLD enum pgw_reply_judgement answer_error(struct pgw_reply_queue *q, uin
     if (q->is_over)
         return PGW_REPLY_VIOLATION;
     if (severity == 'F' || severity == 'P')
-        return end_connection(q);
+        return end_connection(q, out);
     if (is_empty(q)) /* rule 6 */
         return q->is_unsynced && !q->is_skipping ? fail_batch(q, out) : PGW_REPLY_VIOLATION;
     if (q->progress == IDLE || q->progress == FAILED)

@@ -101,7 +101,7 @@ struct pgw_reply_entry {
 /* What a reply answers. */
 struct pgw_reply_verdict {
     uint32_t cookie;    /* of the entry; 0 if none */
-    uint32_t n_removed; /* entries that an error removed, this one first */
+    uint32_t n_removed; /* entries that an error removed, this one first; all if it was fatal */
     uint8_t kind;       /* of the entry; PGW_REPLY_NO_KIND if none */
     bool is_done;       /* it is answered in full */
 };
