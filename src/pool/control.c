@@ -119,6 +119,7 @@ void control_slot_free(struct server *s)
     ps->n_servers--;
     atomic_fetch_sub_explicit(&p->n_servers, 1, memory_order_seq_cst); /* pairs with pool_look() */
     prepared_free(s->prepared);
+    pairs_fini(&s->settings);
     slab_give(ps->servers, s);
     control_look(p);
     limits_freed(p);
@@ -282,6 +283,7 @@ void control_opened(struct thread *control, struct server *s, struct span greeti
     struct pool *p = s->pool;
     bool kept = keep_greeting(p, greeting);
 
+    s->greeting = pool_greeting(p);
     count_add(&p->n_opening, -1);
     accept_us(p);
     pgw_reply_init(&s->replies, s->ring, SERVER_REPLIES, PGW_TX_IDLE);

@@ -79,12 +79,10 @@ uint64_t answer_fresh_until(const struct server *s, uint64_t now_ns)
 }
 
 /* Bytes of the body that are needed before a message can be judged. */
-static uint32_t n_needed(const struct client *c, uint8_t letter, uint32_t body_len)
+static uint32_t n_needed(uint8_t letter, uint32_t body_len)
 {
-    bool tags = pool_policy(c->pool)->pool_mode != CONF_SESSION;
-
     if (letter == PGW_B_READY_FOR_QUERY || letter == PGW_B_ERROR_RESPONSE ||
-        (letter == PGW_B_COMMAND_COMPLETE && tags))
+        letter == PGW_B_COMMAND_COMPLETE || letter == PGW_B_PARAMETER_STATUS)
         return body_len < SERVER_LOOK_MAX ? body_len : SERVER_LOOK_MAX;
     return 0;
 }
@@ -126,6 +124,59 @@ static uint8_t detail_of(uint8_t letter, struct pgw_span head)
     return letter == PGW_B_ERROR_RESPONSE ? severity_of(head) : 0;
 }
 
+/* Settings follow their client (settings.h): what becomes of the message because of that. */
+static enum pgw_reply_judgement judge_settings(struct client *c, uint8_t letter,
+                                               struct pgw_span head, bool is_ours,
+                                               enum pgw_reply_judgement judgement)
+{
+    if (is_ours)
+        settings_answered(c, letter);
+    else if (letter == PGW_B_COMMAND_COMPLETE && !settings_completed(c, head))
+        return PGW_REPLY_VIOLATION;
+    else if (letter == PGW_B_PARAMETER_STATUS)
+        return settings_reported(c, head, judgement);
+    else if (letter == PGW_B_READY_FOR_QUERY && judgement == PGW_REPLY_PASS &&
+             c->phase == CLIENT_ACTIVE)
+        settings_ready(c);
+    return judgement;
+}
+
+/* An error that answers our settings. */
+static enum pgw_reply_judgement judge_refusal(struct client *c, struct pgw_span head,
+                                              const struct pgw_reply_verdict *verdict)
+{
+    rename_answered(c, PGW_B_ERROR_RESPONSE, verdict);
+    if (c->server->replies.is_over && c->settings.is_in_block)
+        return PGW_REPLY_PASS;      /* its transaction has ended with its server */
+    if (c->server->replies.is_over) /* else it knows no exit_on_error, and goes on behind */
+        settings_refused(c, head, verdict);
+    return PGW_REPLY_VIOLATION;
+}
+
+static enum pgw_reply_judgement judge_other(struct run *r, uint8_t letter, struct pgw_span head,
+                                            const struct pgw_reply_verdict *verdict,
+                                            enum pgw_reply_judgement judgement)
+{
+    struct client *c = r->c;
+    bool is_ours = verdict->cookie == SETTINGS_COOKIE;
+
+    judgement = judge_settings(c, letter, head, is_ours, judgement);
+    if (is_ours || judgement == PGW_REPLY_VIOLATION)
+        return judgement;
+    if (letter == PGW_B_COMMAND_COMPLETE)
+        rename_completed(c, head);
+    if (verdict->cookie == LOST_COOKIE) {
+        lost_answered(c, letter);
+        return judgement;
+    }
+
+    bool instead = judgement == PGW_REPLY_PASS && letter == PGW_B_ERROR_RESPONSE &&
+                   rename_error(c, head, verdict, &r->instead);
+
+    rename_answered(c, letter, verdict);
+    return instead ? PGW_REPLY_DROP : judgement;
+}
+
 /* head: as much of the body as n_needed() wants. False: the server broke the protocol. */
 static bool judge(struct run *r, uint8_t letter, struct pgw_span head)
 {
@@ -134,26 +185,21 @@ static bool judge(struct run *r, uint8_t letter, struct pgw_span head)
     struct pgw_reply_verdict verdict;
     enum pgw_reply_judgement judgement =
         pgw_reply_received(&s->replies, letter, detail_of(letter, head), &verdict);
-    bool passes = judgement == PGW_REPLY_PASS;
 
     if (judgement == PGW_REPLY_VIOLATION)
         return false;
     if (s->replies.is_over && loop_now_ns(c->thread->loop) < s->fresh_ns)
         s->ended_before = true;
     s->fresh_ns = 0;
-    if (letter == PGW_B_COMMAND_COMPLETE)
-        rename_completed(c, head);
-    if (verdict.cookie == LOST_COOKIE) {
-        lost_answered(c, letter);
-    } else {
-        if (passes && letter == PGW_B_ERROR_RESPONSE)
-            passes = !rename_error(c, head, &verdict, &r->instead);
-        rename_answered(c, letter, &verdict);
-    }
+    if (letter == PGW_B_ERROR_RESPONSE && c->settings.is_applying && c->phase == CLIENT_ACTIVE &&
+        !s->ended_before)
+        judgement = judge_refusal(c, head, &verdict);
+    else
+        judgement = judge_other(r, letter, head, &verdict, judgement);
     if (judgement == PGW_REPLY_PASS)
         refuse_blocks(c, letter, head);
-    s->taking = passes && !c->refused_block && !s->ended_before ? PASS : DROP;
-    return true;
+    s->taking = judgement == PGW_REPLY_PASS && !c->refused_block && !s->ended_before ? PASS : DROP;
+    return judgement != PGW_REPLY_VIOLATION;
 }
 
 static void pass_instead(struct run *r)
@@ -227,8 +273,10 @@ static bool begin(struct client *c, const struct pgw_piece *p, const uint8_t *at
     struct server *s = c->server;
     struct pgw_span body = pgw_piece_body(p);
     const uint8_t *end = p->bytes.ptr + p->bytes.len;
-    uint32_t needed = n_needed(c, p->type, p->body_len);
+    uint32_t needed = n_needed(p->type, p->body_len);
 
+    if (p->type == PGW_B_READY_FOR_QUERY && c->settings.is_untold)
+        run_cut(r, at, at); /* something may be told in front of it */
     if (body.len < needed) {
         run_cut(r, at, end);
         look_begin(s, p, needed);
@@ -275,7 +323,10 @@ static void received(struct sock *sock, struct span data)
             !(piece.starts ? begin(c, &piece, at, &run) : go_on(c, &piece, at, &run))) {
             if (run.from < at)
                 run_cut(&run, at, at); /* what was whole before it */
-            relay_server_broke(c, s->from_server.type);
+            if (c->settings.was_refused)
+                relay_start_over(c);
+            else
+                relay_server_broke(c, s->from_server.type);
             return;
         }
         if (piece.ends && pgw_reply_is_due(&s->replies)) {
@@ -283,6 +334,9 @@ static void received(struct sock *sock, struct span data)
             answer_make_up(c);
         }
     }
+    if (c->settings.is_untold && c->phase == CLIENT_ACTIVE && !pgw_reply_is_owed(&s->replies) &&
+        answer_is_whole(s))
+        settings_tell(c);
     relay_settle(c);
 }
 

@@ -61,8 +61,9 @@ const char *client_phase_name(enum client_phase phase)
 
 void client_check(const struct client *c)
 {
-    ASSERT_SLOW(list_linked(&c->waiter.link) ==
-                (c->phase == CLIENT_WAITING || c->phase == CLIENT_COLD));
+    ASSERT_SLOW(
+        list_linked(&c->waiter.link) ==
+        (c->phase == CLIENT_WAITING || (c->phase == CLIENT_COLD && c->login->asked == NULL)));
     ASSERT_SLOW(c->server == NULL || c->phase == CLIENT_ACTIVE || c->phase == CLIENT_LOST);
     ASSERT_SLOW(c->server == NULL || c->server->client == c);
     (void)c;
@@ -206,6 +207,7 @@ static void slot_free(struct client *c)
     ASSERT(!list_linked(&c->waiter.link) && !list_linked(&c->stuck) && c->held.first == NULL);
     loop_timer_clear(c->thread->loop, &c->timer);
     rename_free(c);
+    settings_fini(&c->settings);
     list_remove(&c->link);
     client_move(c, CLIENT_FREE);
     slab_give(c->all->clients, c);

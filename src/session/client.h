@@ -5,12 +5,14 @@
  *   client.c    phases, slots, closing, the callbacks of a client's stream
  *   startup.c   first packets: SSLRequest, CancelRequest, startup, refusals
  *   login.c     authentication, the pool's greeting, BackendKeyData, ReadyForQuery
+ *   check.c     asks a server about the settings that a client brings
  *   guest.c     clients that a service owns
  *   cancel.c    cancel keys and requests
  *   rename.c    prepared statements under names of our own
  *   supply.c    what a server must have before a message
  *   effect.c    what messages under way will have done to them
  *   names.c     the names that a client has given to statements
+ *   settings.c  settings that follow their client
  *   held.c      bytes that cannot be forwarded yet
  *   link.c      a client and a server: joined, parted
  *   relay.c     client to server: waiting, holding, what comes next
@@ -18,9 +20,10 @@
  *   answer.c    server to client: what is passed on, reply accounting
  *   lost.c      what is done with a server whose client has gone
  *
- * Invariants (client_check): phase CLIENT_WAITING or CLIENT_COLD if and only if the waiter is
- * linked; a server is linked in CLIENT_ACTIVE and CLIENT_LOST only, and server->client leads back;
- * in CLIENT_LOST and CLIENT_CLOSING the stream is closing or closed.
+ * Invariants (client_check): the waiter is linked in phase CLIENT_WAITING, and in CLIENT_COLD
+ * unless login->asked is set, and in no other; a server is linked in CLIENT_ACTIVE and CLIENT_LOST
+ * only, and server->client leads back; in CLIENT_LOST and CLIENT_CLOSING the stream is closing or
+ * closed.
  *
  * Runs on: the client's reactor, all of it, where nothing else is said.
  */
@@ -31,9 +34,9 @@
 #include <stdint.h>
 
 #include "pgwire/walker.h"
+#include "settings.h"
 #include "weir/base/list.h"
 #include "weir/base/log.h"
-#include "weir/base/wheel.h"
 #include "weir/net/stream.h"
 #include "weir/pool/pool.h"
 #include "weir/session/service.h"
@@ -47,7 +50,7 @@ enum client_phase {
     CLIENT_FREE,
     CLIENT_STARTUP, /* nothing, SSLRequest or part of a startup packet has come */
     CLIENT_LOGIN,   /* authentication under way, perhaps with a helper */
-    CLIENT_COLD,    /* authenticated; the pool has no greeting yet */
+    CLIENT_COLD,    /* authenticated; its greeting is not known yet */
     CLIENT_IDLE,    /* no server, no message under way */
     CLIENT_WAITING, /* in the FIFO of its pool */
     CLIENT_ACTIVE,  /* linked */
@@ -92,6 +95,7 @@ struct client {
     struct server *server; /* see phases */
     struct waiter waiter;
     struct prepares *prepares; /* NULL: it has prepared nothing */
+    struct client_settings settings;
     struct pgw_walker from_client;
     struct held held;
     struct guest guest;              /* CLIENT_GUEST */

@@ -67,6 +67,10 @@ void relay_server_ended(struct client *c);
 /* The server sent what it must not: the pair is closed. */
 void relay_server_broke(struct client *c, uint8_t letter);
 
+/* The server has refused the client's settings, which was told so, and ended: the client goes on
+ * without it. */
+void relay_start_over(struct client *c);
+
 /* ---- answer.c ---- */
 
 extern const struct sock_ops answer_ops; /* of a linked server */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "client.h"
 #include "pgwire/build.h"
 #include "pgwire/frame.h"
@@ -52,6 +53,8 @@ void login_abandon(struct client *c)
 {
     if (c->login->working)
         return;
+    if (c->login->asked != NULL)
+        check_abandon(c);
     login_free(c->login);
     c->login = NULL;
 }
@@ -104,11 +107,16 @@ static void get_in(struct client *c)
     log_login(c);
 }
 
-static void enter_pool(struct client *c, const struct greeting *greeting)
+static void enter_pool(struct client *c)
 {
     struct login *l = c->login;
+    struct span greeting;
 
-    if (!send_greeting(c, span_of(greeting->bytes, greeting->len), true))
+    if (!settings_greet(c, &greeting)) {
+        client_close(c, "no memory for the greeting");
+        return;
+    }
+    if (!send_greeting(c, greeting, true))
         return;
     get_in(c);
     c->login = NULL;
@@ -134,12 +142,14 @@ static void enter_service(struct client *c)
     login_free(l);
 }
 
-/* ---- a cold pool ---- */
+/* ---- waiting for a greeting, or for a server to ask about settings ---- */
 
 static struct client *client_of(struct waiter *w)
 {
     return CONTAINER_OF(w, struct client, waiter);
 }
+
+static void greeted(struct client *c, const struct greeting *greeting);
 
 static void greeting_came(struct waiter *w, struct thread *self, struct server *s)
 {
@@ -148,7 +158,7 @@ static void greeting_came(struct waiter *w, struct thread *self, struct server *
 
     (void)self;
     ASSERT(s == NULL && greeting != NULL);
-    enter_pool(c, greeting);
+    greeted(c, greeting);
 }
 
 static void greeting_failed(struct waiter *w, struct thread *self, const struct pool_failure *why)
@@ -164,9 +174,8 @@ static uint64_t login_deadline_ns(const struct client *c)
     return timeout_ns == 0 ? CLOCK_NEVER : clock_add_ns(c->connected_ns, timeout_ns);
 }
 
-static void await_greeting(struct client *c)
+static void limit_wait(struct client *c)
 {
-    struct login *l = c->login;
     uint64_t now_ns = loop_now_ns(c->thread->loop), login_ns = login_deadline_ns(c);
     uint64_t wait_ns = pool_policy(c->pool)->query_wait_timeout_ns;
     uint64_t deadline_ns = wait_ns == 0 ? CLOCK_NEVER : clock_add_ns(now_ns, wait_ns);
@@ -175,13 +184,59 @@ static void await_greeting(struct client *c)
         deadline_ns = login_ns;
     if (deadline_ns != CLOCK_NEVER)
         loop_timer_set(c->thread->loop, &c->timer, deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+}
+
+/* False: it could not be held, and the client is gone. */
+static bool be_cold(struct client *c)
+{
+    struct login *l = c->login;
+
+    if (c->phase == CLIENT_COLD)
+        return true;
     client_move(c, CLIENT_COLD);
+    limit_wait(c);
+    if (l->n_input > 0)
+        relay_received(c, span_of(l->input, l->n_input));
+    if (c->phase != CLIENT_COLD)
+        return false;
+    l->n_input = 0;
+    return true;
+}
+
+static void await_greeting(struct client *c)
+{
+    if (!be_cold(c))
+        return;
     c->waiter = (struct waiter){.served = greeting_came, .failed = greeting_failed};
     pool_await_greeting(c->pool, c->thread, &c->waiter);
-    if (c->phase == CLIENT_COLD && l->n_input > 0)
-        relay_received(c, span_of(l->input, l->n_input));
-    if (c->phase == CLIENT_COLD)
-        l->n_input = 0;
+}
+
+static void check_served(struct waiter *w, struct thread *self, struct server *s)
+{
+    (void)self;
+    check_begin(client_of(w), s);
+}
+
+static void await_check(struct client *c)
+{
+    if (!be_cold(c))
+        return;
+    c->waiter = (struct waiter){.served = check_served, .failed = greeting_failed};
+    pool_acquire(c->pool, c->thread, &c->waiter);
+}
+
+static void greeted(struct client *c, const struct greeting *greeting)
+{
+    c->settings.greeting = greeting;
+    if (check_is_known(c))
+        enter_pool(c);
+    else
+        await_check(c);
+}
+
+void login_checked(struct client *c)
+{
+    enter_pool(c);
 }
 
 /* key: which limit it was. Told with it is what went wrong at the server, if that is known. */
@@ -190,8 +245,9 @@ static void wait_timed_out(struct client *c, const char *key, uint64_t timeout_n
     const struct pool_failure *why = pool_last_failure(c->pool);
 
     counter_add(&c->shard->counters.n_wait_timeouts, 1);
-    client_refuse(c, PGW_STATE_TOO_MANY_CONNECTIONS,
-                  "%s: no login at the server succeeded in %.3f s%s%s", key,
+    client_refuse(c, PGW_STATE_TOO_MANY_CONNECTIONS, "%s: %s in %.3f s%s%s", key,
+                  c->settings.greeting == NULL ? "no login at the server succeeded"
+                                               : "no server became free for the login",
                   (double)timeout_ns / NS_PER_S,
                   why == NULL ? "" : "; the last one: ", why == NULL ? "" : why->message);
 }
@@ -254,7 +310,7 @@ static void authenticated(struct client *c)
     const struct greeting *greeting = pool_greeting(c->pool);
 
     if (greeting != NULL)
-        enter_pool(c, greeting);
+        greeted(c, greeting);
     else
         await_greeting(c);
 }

@@ -18,8 +18,10 @@
 #include "weir/base/span.h"
 #include "weir/base/wheel.h"
 #include "weir/conf/conf.h"
+#include "words.h"
 
 struct client;
+struct server;
 struct service;
 
 /* The longest startup packet there is. A password message must fit too: PostgreSQL takes longer
@@ -37,8 +39,11 @@ struct login {
     bool working;        /* a helper has it */
     struct job job;
     struct client_auth auth;
+    struct server *asked; /* about the client's settings; NULL: none */
+    bool has_refused;     /* it did, and `words` says how */
+    struct words words;
     size_t n_input;
-    uint8_t input[LOGIN_INPUT_MAX]; /* received and not yet used */
+    uint8_t input[LOGIN_INPUT_MAX]; /* received and not yet used; from `asked`, if there is one */
 };
 
 /* Any thread. NULL: no memory. */
@@ -55,6 +60,9 @@ NODISCARD bool login_step(struct client *c);
 
 /* CLIENT_LOGIN: the startup packet is accepted, names and service are set. */
 void login_begin(struct client *c);
+
+/* CLIENT_COLD: c->settings is as its servers will have it; the client gets in. */
+void login_checked(struct client *c);
 
 /* For the timer of a client that logs in. */
 void login_timed_out(struct wheel_timer *t);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "effect.h"
+#include "link.h"
 #include "pgwire/build.h"
 #include "pgwire/endian.h"
 #include "pgwire/message_backend.h"
@@ -139,7 +140,7 @@ static void undo_removed(struct client *c, const struct pgw_reply_verdict *verdi
     for (uint32_t i = 0; i < verdict->n_removed; i++) {
         uint32_t cookie = pgw_reply_removed(q, verdict, i)->cookie;
 
-        if (cookie == 0)
+        if (cookie == 0 || cookie == LOST_COOKIE || cookie == SETTINGS_COOKIE)
             continue;
         effect_of(c, cookie)->failed = i == 0;
         n++;

@@ -249,6 +249,7 @@ static void served(struct waiter *w, struct thread *self, struct server *s)
     bool waited = c->phase == CLIENT_WAITING;
 
     link_make(c, s);
+    settings_apply(c);
     if (!waited)
         return; /* called by acquire(), which goes on with the bytes in its hand */
 
@@ -322,8 +323,8 @@ static bool ends_now(struct client *c)
         counter_add(&c->shard->counters.n_servers_lost, 1);
         link_abandon(c, false);
         client_close_sent(c, "server ended the session");
-    } else if (c->short_of_memory) {
-        relay_out_of_memory(c);
+    } else if (c->short_of_memory) { /* half a message may have gone to the server */
+        relay_lose_server(c, PGW_STATE_OUT_OF_MEMORY, "no memory for a message of weir's own");
     } else if (c->refused_block) {
         client_refuse(c, PGW_STATE_FEATURE_NOT_SUPPORTED,
                       "transaction blocks are not allowed in statement mode");
@@ -446,6 +447,25 @@ void relay_server_broke(struct client *c, uint8_t letter)
     else /* nothing of the message was passed on */
         client_refuse(c, PGW_STATE_PROTOCOL_VIOLATION,
                       "message type %u of the server does not answer what was asked", letter);
+}
+
+void relay_start_over(struct client *c)
+{
+    counter_add(&c->shard->counters.n_servers_lost, 1);
+    link_abandon(c, false);
+    if (c->short_of_memory) {
+        relay_out_of_memory(c);
+    } else if (c->said_terminate) {
+        client_close_sent(c, "client closed the connection");
+    } else if (c->leaving) {
+        client_refuse(c, PGW_STATE_ADMIN_SHUTDOWN, "weir is shutting down");
+    } else {
+        client_move(c, CLIENT_IDLE);
+        rest_idle(c);
+        pump(c);
+        if (c->phase == CLIENT_ACTIVE)
+            relay_settle(c);
+    }
 }
 
 void relay_stop(struct client *c)

@@ -133,6 +133,13 @@ static enum renamed parse_deallocate(struct client *c, struct name *name)
     return RENAME_REPLACED;
 }
 
+/* What a text means depends on the settings, too: see settings_context(). */
+static struct statement *intern(struct client *c, struct pgw_span parse)
+{
+    return statements_intern(c->all->config.statements, c->thread, span_in(parse),
+                             settings_context(c));
+}
+
 /* Sent although the server may have it: it costs PostgreSQL what it costs without weir, and is
  * answered by it. */
 static enum renamed parse_unnamed(struct client *c, struct pgw_span parse, bool whole)
@@ -147,7 +154,7 @@ static enum renamed parse_unnamed(struct client *c, struct pgw_span parse, bool 
     if (name != NULL)
         return parse_deallocate(c, name);
     if (whole)
-        s = statements_intern(c->all->config.statements, c->thread, span_in(parse), 0);
+        s = intern(c, parse);
 
     const struct effect e = replace_unnamed(c, s, s != NULL ? s->id : effect_make_id(c));
 
@@ -216,7 +223,7 @@ static enum renamed parse(struct client *c, uint32_t body_len, struct pgw_span h
     if (taken != NULL)
         return parse_duplicate(c, taken, rest);
 
-    struct statement *s = statements_intern(c->all->config.statements, c->thread, span_in(rest), 0);
+    struct statement *s = intern(c, rest);
 
     if (s == NULL)
         return RENAME_FAILED;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "known.h"
 #include "login.h"
 #include "pgwire/sqlstate.h"
 #include "weir/auth/users.h"
@@ -74,6 +75,8 @@ int sessions_new(struct sessions **out, const struct sessions_config *config)
     int error = slabs_new(ss);
 
     if (error == 0)
+        error = known_new(&ss->known);
+    if (error == 0)
         error = shards_new(config->crew, ss);
     if (error < 0) {
         sessions_free(ss);
@@ -92,6 +95,7 @@ void sessions_free(struct sessions *ss)
     free(ss->shards);
     slab_free(ss->clients);
     slab_free(ss->held);
+    known_free(ss->known);
     users_put(ss->config.users);
     conf_put(ss->config.conf);
     digest_wipe(ss->mock_key, sizeof(ss->mock_key));

@@ -9,6 +9,7 @@
 #include "weir/base/slab.h"
 #include "weir/session/session.h"
 
+struct known;
 struct shard;
 
 struct sessions {
@@ -16,6 +17,7 @@ struct sessions {
     struct shard *shards; /* one for each reactor */
     struct slab *clients; /* struct client; the shared bytes are its `word` */
     struct slab *held;    /* small pieces of held bytes */
+    struct known *known;  /* settings that servers have taken */
     uint8_t mock_key[SHA256_LEN];
     _Atomic uint64_t next_client_id;
     _Atomic uint32_t n_logged_in; /* what max_client_conn counts: clients past their startup

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "choice.h"
 #include "client.h"
 #include "login.h"
 #include "pgwire/build.h"
@@ -118,6 +119,26 @@ static bool negotiate(struct client *c, const struct pgw_startup *s)
     return true;
 }
 
+/* What it chose itself; a service has no settings. False: the client has been refused. */
+static bool take_choice(struct client *c, const struct pgw_startup *s)
+{
+    struct choice_refusal refusal;
+
+    if (c->login->service != NULL)
+        return true;
+    switch (choice_read(s, &c->settings.startup, &refusal)) {
+    case CHOICE_MADE:
+        return true;
+    case CHOICE_REFUSED:
+        client_refuse(c, refusal.sqlstate, "%s", refusal.message);
+        return false;
+    case CHOICE_NO_MEMORY:
+        break;
+    }
+    client_refuse(c, PGW_STATE_OUT_OF_MEMORY, "no memory for the settings of the session");
+    return false;
+}
+
 static void copy_name(char out[CONF_NAME_MAX + 1], struct pgw_span name)
 {
     ASSERT(name.len <= CONF_NAME_MAX);
@@ -137,7 +158,7 @@ static bool start_session(struct client *c, const struct pgw_startup *s, size_t 
                       "replication connections are not supported");
         return false;
     }
-    if (!admit(c))
+    if (!admit(c) || !take_choice(c, s))
         return false;
     if (pgw_startup_needs_negotiation(s, PGW_VERSION_3_0) && !negotiate(c, s))
         return false;

@@ -67,6 +67,9 @@ bool supply_send_parse(struct client *c, struct pgw_span name, const struct stat
 {
     struct span parse = statement_parse(s);
 
+    /* Prepared under other settings than it stands for: others must not find it there. */
+    if (s->context != settings_context(c))
+        c->server->is_distrusted = true;
     if (!supply_send_head(c, PGW_F_PARSE, NULL, 0, name, parse.len))
         return false;
     supply_send(c, span_out(parse));

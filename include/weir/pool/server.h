@@ -22,11 +22,12 @@
 #include "pgwire/walker.h"
 #include "weir/base/list.h"
 #include "weir/base/log.h"
-#include "weir/net/addr.h"
+#include "weir/base/pairs.h"
 #include "weir/net/stream.h"
 #include "weir/pool/thread.h"
 
 struct cancel;
+struct greeting;
 struct login;
 struct prepared;
 struct pool;
@@ -77,7 +78,8 @@ struct server {
     int32_t backend_pid; /* from BackendKeyData; 0: the server sent none */
     uint32_t key_len;
     uint8_t key[PGW_CANCEL_KEY_MAX];
-    struct addr addr; /* where it is connected */
+    struct addr addr;                /* where it is connected */
+    const struct greeting *greeting; /* what it told at its login; the pool's */
 
     struct stream stream;
     struct letter letter;
@@ -94,6 +96,8 @@ struct server {
     struct prepared *prepared; /* statements it has; NULL: none yet */
     uint64_t unnamed;          /* id of its unnamed statement; 0: none */
     bool is_distrusted;        /* it is closed when it is given back */
+    struct pairs settings;     /* what it was given or reported last, where somebody cared */
+    bool settings_doubted;     /* what it does not report may have been set since */
     struct pgw_walker from_server;
     struct pgw_reply_queue replies;
     struct wheel_timer timer;   /* also control's */

@@ -83,11 +83,11 @@ struct statement *statements_intern(struct statements *ss, struct thread *self, 
 {
     unsigned i = 0;
 
-    (void)ss, (void)self, (void)context;
+    (void)ss, (void)self;
     while (i < n_texts && !span_equal(statement_parse(&texts[i].statement), parse))
         i++;
     if (i == n_texts) {
-        texts[i].statement = (struct statement){.id = i + 1, .len = parse.len};
+        texts[i].statement = (struct statement){.id = i + 1, .context = context, .len = parse.len};
         memcpy(texts[i].parse, parse.ptr, parse.len);
         n_texts++;
     }
@@ -104,7 +104,7 @@ void statement_put(struct statements *ss, struct thread *self, struct statement 
 
 /* ---- a client and its server ---- */
 
-struct pair {
+struct linked {
     struct shard shard;
     struct client c;
     struct sessions all;
@@ -112,7 +112,7 @@ struct pair {
     struct server *s;
 };
 
-static void pair_init(struct pair *p, uint32_t max)
+static void pair_init(struct linked *p, uint32_t max)
 {
     memset(p, 0, sizeof(*p));
     policy.max_prepared_statements = max;
@@ -122,10 +122,11 @@ static void pair_init(struct pair *p, uint32_t max)
     p->c.shard = &p->shard;
     p->c.thread = &p->thread;
     p->c.server = p->s;
+    p->c.settings.context = 1;
 }
 
 /* Everything is given back, whatever is under way. */
-static void pair_fini(struct pair *p)
+static void pair_fini(struct linked *p)
 {
     rename_part(&p->c);
     rename_free(&p->c);
@@ -195,7 +196,7 @@ static void tell_sent(char *out, size_t size)
 }
 
 /* A message in words; "wait" in out if it has to. */
-static void say(struct pair *p, const char *words, char *out, size_t size)
+static void say(struct linked *p, const char *words, char *out, size_t size)
 {
     char name[100] = "", text[100] = "";
     uint8_t type = (uint8_t)words[0], body[256];
@@ -231,7 +232,7 @@ static void say(struct pair *p, const char *words, char *out, size_t size)
 }
 
 /* Answers of the server, and after each what weir answers itself, which goes to out. */
-static void answer(struct pair *p, const char *letters, char *out)
+static void answer(struct linked *p, const char *letters, char *out)
 {
     struct pgw_reply_queue *q = &p->s->replies;
     size_t n = 0;
@@ -269,7 +270,7 @@ struct line {
 
 static void play(uint32_t max, const struct line *lines)
 {
-    struct pair p;
+    struct linked p;
     char got[SENT_MAX];
 
     pair_init(&p, max);
@@ -360,7 +361,7 @@ Test(rename, unnamed)
 /* Two batches in a pipeline; the first is skipped. Then an earlier statement is there again. */
 Test(rename, unnamed_undone_in_front_of_another)
 {
-    struct pair p;
+    struct linked p;
     char got[SENT_MAX];
     static const char *const words[] = {"P - x", "S", "B no", "P - y", "S", "P - z", "S"};
 
@@ -383,7 +384,7 @@ Test(rename, unnamed_undone_in_front_of_another)
 /* Another client's is never bound. */
 Test(rename, unnamed_of_another)
 {
-    struct pair p;
+    struct linked p;
     char got[SENT_MAX];
 
     pair_init(&p, 9);
@@ -441,7 +442,7 @@ Test(rename, forgotten_and_undone)
 /* A Close that is skipped gives the name back to what comes in the next batch. */
 Test(rename, skipped_in_front_of_a_query)
 {
-    struct pair p;
+    struct linked p;
     char got[SENT_MAX];
     static const char *const words[] = {"P - x", "P a y", "S", "B no", "C -", "C a", "S"};
 
@@ -490,7 +491,7 @@ Test(rename, parted_at_any_moment)
     enum { N = sizeof(words) / sizeof(words[0]) };
 
     for (unsigned n = 1; n <= N; n++) {
-        struct pair p;
+        struct linked p;
         char got[SENT_MAX];
 
         n_texts = 0;

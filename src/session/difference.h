@@ -1,0 +1,50 @@
+/*
+ * The statements that make a server's settings those that a client wants, as one simple Query.
+ *
+ * Names are quoted, values are E'' strings of ASCII alone: ' and \ doubled, every byte above 127 as
+ * \xHH. So neither standard_conforming_strings nor the client_encoding that the last client left
+ * can change what they mean, and what a startup packet says is taken as PostgreSQL takes it there:
+ * as bytes in the server's encoding. Where PostgreSQL quotes each element of a list (search_path),
+ * SET would make one element of the whole string; set_config() takes it as a startup packet does.
+ *
+ * Pure. Runs on: any thread.
+ */
+#ifndef WEIR_SESSION_DIFFERENCE_H
+#define WEIR_SESSION_DIFFERENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "pgwire/writer.h"
+#include "weir/base/pairs.h"
+
+struct greeting;
+
+/* Everything is the caller's and stays as long as this is used. */
+struct difference {
+    const struct pairs *wanted;
+    const struct pairs *there;       /* what the server was given or reported last */
+    const struct greeting *greeting; /* what it has where nothing was given; NULL: not known */
+    bool doubted; /* of parameters that are not reported, what is `there` may be outdated */
+    size_t at_wanted, at_there; /* 0 at the beginning */
+};
+
+/* One statement of it. */
+struct change {
+    struct span name;
+    struct span value; /* without a meaning if it is to be reset */
+    bool resets;
+};
+
+/* In the order of names; false at the end. */
+bool difference_next(struct difference *d, struct change *out);
+
+/* Bytes that the Query of this difference has at most. */
+size_t difference_max_len(const struct difference *d);
+
+/* Writes the Query. guarded: a value that the server refuses ends its session, so that nothing sent
+ * behind is carried out: the changes are the second to the last but one of its statements then,
+ * else they are all. */
+void difference_build(struct pgw_writer *w, struct difference d, bool guarded);
+
+#endif

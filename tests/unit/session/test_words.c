@@ -1,0 +1,35 @@
+#include <criterion/criterion.h>
+
+#include "pgwire/sqlstate.h"
+#include "words.h"
+
+#define FIELDS "SFATAL\0VFATAL\0C22023\0Mno such value\0Fguc.c\0"
+
+/* Cut anywhere, what is whole is taken. */
+Test(words, an_error_that_is_cut)
+{
+    static const char fields[] = FIELDS;
+
+    for (size_t len = 0; len <= sizeof(fields); len++) {
+        struct words words;
+        bool has_state = len >= sizeof("SFATAL\0VFATAL\0C22023");
+        bool has_text = len >= sizeof("SFATAL\0VFATAL\0C22023\0Mno such value");
+
+        words_read(pgw_span_of(fields, len), &words);
+        cr_assert_str_eq(words.sqlstate, has_state ? "22023" : PGW_STATE_CANT_CHANGE_RUNTIME_PARAM);
+        cr_assert_eq(strcmp(words.message, "no such value") == 0, has_text, "%zu", len);
+        cr_assert_neq(words.message[0], '\0');
+    }
+}
+
+Test(words, a_long_message_is_cut)
+{
+    struct words words;
+    char body[1003];
+
+    memset(body, 'x', sizeof(body));
+    body[0] = 'M';
+    body[1001] = body[1002] = '\0';
+    words_read(pgw_span_of(body, sizeof(body)), &words);
+    cr_assert_eq(strlen(words.message), sizeof(words.message) - 1);
+}
