@@ -76,8 +76,8 @@ static void stick(struct client *c)
 static void keep_stuck(struct client *c)
 {
     link_unstick(c);
-    if (stream_unsent(&c->stream) <= UNSENT_MIN)
-        return;
+    if (c->phase != CLIENT_ACTIVE || stream_unsent(&c->stream) <= UNSENT_MIN)
+        return; /* or the client goes, too */
     stream_set_watermark(&c->stream, UNSENT_MIN, UNSENT_MIN / 4);
     stick(c);
 }

@@ -2,6 +2,8 @@
 than is his, and nobody is told anything in the middle of a message.
 """
 
+import socket
+import threading
 import unittest
 
 from message import frame
@@ -95,6 +97,24 @@ class HeldTest(EdgeCase):
         client = self.waiting((describe("P") + close("P")) * (ANSWERS // 2) + UNKNOWN)
         self.commit(holder)
         self.assertEqual(sqlstates(client.read_to_end()), ["08P01"])
+
+
+class SlowTest(EdgeCase):
+    def test_a_goodbye_of_one_who_has_yet_to_read(self):
+        """His server goes to others, his answer is sent on."""
+        self.relay()
+        answer = data_row("x" * 20000000) + command_complete("SELECT 1") + ready("I")
+        for _ in range(5):
+            client = self.client()
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            session = self.server.session(0)
+            n = session.letters().count("Q")
+            client.send(query("select 1") + frame("X"))
+            session.wait_for("Q", n + 1)
+            sender = threading.Thread(target=session.send, args=(answer,))
+            sender.start()
+            self.assertEqual([message.letter for message in client.read_to_end()], ["D", "C", "Z"])
+            sender.join()
 
 
 class CutTest(EdgeCase):
