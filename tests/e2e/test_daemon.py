@@ -186,7 +186,7 @@ class ReloadTest(unittest.TestCase):
             weir.process.wait_for(r"\breload failed\b.*reactors = 65", seen)
             wait_until(lambda: children(weir.process.pid) == [])
             self.assertIn("reload failed", weir.process.lines[-1])
-            self.assertEqual(len(os.listdir(f"/proc/{weir.process.pid}/fd")), n_open)
+            wait_until(lambda: len(os.listdir(f"/proc/{weir.process.pid}/fd")) == n_open)
             self.assertIn("reloaded", weir.reload(config()))
 
 

@@ -10,6 +10,7 @@ It lets everybody in, answers what `answer(session, message)` returns, if given 
 otherwise; a Terminate ends the connection. Every byte received and every connection, open or not, stays on record.
 """
 
+import contextlib
 import socket
 import struct
 import threading
@@ -45,7 +46,8 @@ class Session:
     def finish(self, data=b""):
         """Ends the connection by FIN, after these last bytes."""
         self.send(data)
-        self._socket.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # the peer may have ended it first, at the last byte
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def reset(self):
         """Ends the connection by RST."""

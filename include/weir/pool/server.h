@@ -95,14 +95,14 @@ struct server {
     void (*cancelled)(struct server *s, struct thread *self); /* one less */
     struct prepared *prepared; /* statements it has; NULL: none yet */
     uint64_t unnamed;          /* id of its unnamed statement; 0: none */
-    bool is_distrusted;        /* it is closed when it is given back */
     struct pairs settings;     /* what it was given or reported last, where somebody cared */
-    bool settings_doubted;     /* what it does not report may have been set since */
     struct pgw_walker from_server;
     struct pgw_reply_queue replies;
     struct wheel_timer timer;   /* also control's */
     uint64_t fresh_ns;          /* until when what ends it is not about its client; see answer.c */
     bool ended_before;          /* that was so */
+    bool is_distrusted;         /* it is closed when it is given back */
+    bool settings_doubted;      /* what it does not report may have been set since */
     uint8_t taking;             /* what becomes of the message that is being received */
     bool stopping;              /* stopped() is to come */
     bool has_ended;             /* its FIN, or the end of its socket, was seen */
