@@ -29,7 +29,7 @@
 /* How long a Unix socket whose queue is full (EAGAIN, see connect(2)) is left alone. */
 #define QUEUE_FULL_NS (10 * NS_PER_MS)
 
-struct login {
+struct server_login {
     struct server *server;
     struct users *users; /* holds the secret that the dialogue uses */
     uint64_t deadline_ns;
@@ -49,29 +49,29 @@ struct login {
     struct dialogue dialogue;
 };
 
-static struct login *login_of(struct sock *sock)
+static struct server_login *login_of(struct sock *sock)
 {
     return CONTAINER_OF(stream_of(sock), struct server, stream)->login;
 }
 
-static struct thread *control_of(const struct login *l)
+static struct thread *control_of(const struct server_login *l)
 {
     return crew_control(l->server->pool->crew);
 }
 
-static const struct pools_config *config_of(const struct login *l)
+static const struct pools_config *config_of(const struct server_login *l)
 {
     return &l->server->pool->pools->config;
 }
 
-static uint64_t time_left(const struct login *l)
+static uint64_t time_left(const struct server_login *l)
 {
     uint64_t now_ns = loop_now_ns(control_of(l)->loop);
 
     return now_ns < l->deadline_ns ? l->deadline_ns - now_ns : 0;
 }
 
-static void login_free(struct login *l)
+static void login_free(struct server_login *l)
 {
     dialogue_fini(&l->dialogue);
     users_put(l->users);
@@ -79,7 +79,7 @@ static void login_free(struct login *l)
 }
 
 /* l->failure has been set. */
-static void login_fail(struct login *l, bool permanent)
+static void login_fail(struct server_login *l, bool permanent)
 {
     ASSERT(!l->failed);
     l->failed = true;
@@ -91,7 +91,7 @@ static void login_fail(struct login *l, bool permanent)
 
 /* A failed login is told as soon as nothing of it is under way; what it waits for comes back here.
  */
-static void settle(struct login *l)
+static void settle(struct server_login *l)
 {
     struct thread *control = control_of(l);
     struct server *s = l->server;
@@ -106,7 +106,7 @@ static void settle(struct login *l)
 
 /* ---- connecting ---- */
 
-static void fail_to_connect(struct login *l, const char *why)
+static void fail_to_connect(struct server_login *l, const char *why)
 {
     char text[ADDR_TEXT_SIZE];
 
@@ -118,7 +118,7 @@ static const struct sock_ops login_ops;
 
 /* Tries the next address; each has its share of the time that is left. None left: the last one's
  * failure counts. */
-static void dial_next(struct login *l)
+static void dial_next(struct server_login *l)
 {
     const struct stream_options options = tcp_options(&config_of(l)->conf->weir);
     struct loop *loop = control_of(l)->loop;
@@ -143,7 +143,7 @@ static void dial_next(struct login *l)
 
 static void resolved(void *ctx, const struct resolve_answer *answer)
 {
-    struct login *l = ctx;
+    struct server_login *l = ctx;
 
     l->resolve = NULL;
     if (l->failed) {
@@ -161,7 +161,7 @@ static void resolved(void *ctx, const struct resolve_answer *answer)
     dial_next(l);
 }
 
-static void resolve_host(struct login *l)
+static void resolve_host(struct server_login *l)
 {
     const struct conf_pool *conf = &l->server->pool->conf;
     const struct resolve_config config = {.jobs = config_of(l)->jobs,
@@ -177,7 +177,7 @@ static void resolve_host(struct login *l)
     }
 }
 
-static void find_host(struct login *l)
+static void find_host(struct server_login *l)
 {
     const struct conf_pool *conf = &l->server->pool->conf;
 
@@ -201,7 +201,7 @@ static void find_host(struct login *l)
 static void overdue(struct wheel_timer *t)
 {
     struct server *s = CONTAINER_OF(t, struct server, timer);
-    struct login *l = s->login;
+    struct server_login *l = s->login;
 
     if (l->failed) {
         settle(l);
@@ -225,7 +225,7 @@ static void overdue(struct wheel_timer *t)
 
 /* ---- logging in ---- */
 
-static void succeed(struct login *l)
+static void succeed(struct server_login *l)
 {
     struct thread *control = control_of(l);
     struct dialogue *d = &l->dialogue;
@@ -241,7 +241,7 @@ static void succeed(struct login *l)
     login_free(l);
 }
 
-static void go_on(struct login *l, enum dialogue_step step)
+static void go_on(struct server_login *l, enum dialogue_step step)
 {
     struct dialogue *d = &l->dialogue;
 
@@ -272,19 +272,19 @@ static void go_on(struct login *l, enum dialogue_step step)
 
 static void work(struct job *j)
 {
-    dialogue_work(&CONTAINER_OF(j, struct login, work)->dialogue);
+    dialogue_work(&CONTAINER_OF(j, struct server_login, work)->dialogue);
 }
 
 static void work_done(struct job *j)
 {
-    struct login *l = CONTAINER_OF(j, struct login, work);
+    struct server_login *l = CONTAINER_OF(j, struct server_login, work);
 
     thread_post(control_of(l), &l->worked);
 }
 
 static void worked(struct letter *letter, struct thread *self)
 {
-    struct login *l = CONTAINER_OF(letter, struct login, worked);
+    struct server_login *l = CONTAINER_OF(letter, struct server_login, worked);
 
     (void)self;
     l->working = false;
@@ -296,7 +296,7 @@ static void worked(struct letter *letter, struct thread *self)
 
 static void login_connected(struct sock *sock, int error)
 {
-    struct login *l = login_of(sock);
+    struct server_login *l = login_of(sock);
     struct loop *loop = control_of(l)->loop;
 
     if (error != 0) {
@@ -313,14 +313,14 @@ static void login_connected(struct sock *sock, int error)
 
 static void login_received(struct sock *sock, struct span data)
 {
-    struct login *l = login_of(sock);
+    struct server_login *l = login_of(sock);
 
     go_on(l, dialogue_received(&l->dialogue, data));
 }
 
 static void login_ended(struct sock *sock, int error)
 {
-    struct login *l = login_of(sock);
+    struct server_login *l = login_of(sock);
 
     failure_set(&l->failure, PGW_STATE_CONNECTION_FAILURE, "server login failed: %s",
                 error == 0 ? "the server closed the connection" : strerrordesc_np(-error));
@@ -329,7 +329,7 @@ static void login_ended(struct sock *sock, int error)
 
 static void login_closed(struct sock *sock)
 {
-    struct login *l = login_of(sock);
+    struct server_login *l = login_of(sock);
 
     l->open = false;
     if (l->failed)
@@ -349,11 +349,11 @@ static const struct sock_ops login_ops = {
 
 /* ---- */
 
-static struct login *login_new(struct server *s, uint64_t now_ns)
+static struct server_login *login_new(struct server *s, uint64_t now_ns)
 {
     const struct pools_config *config = &s->pool->pools->config;
     const struct conf_pool *conf = &s->pool->conf;
-    struct login *l = calloc(1, sizeof(*l));
+    struct server_login *l = calloc(1, sizeof(*l));
     struct server_auth_config auth = {
         .user = span_str(conf->user), .password = span_str(conf->password), .keys = config->keys};
 
@@ -383,7 +383,7 @@ static void no_memory(struct wheel_timer *t)
 
 void login_start(struct thread *control, struct server *s)
 {
-    struct login *l = login_new(s, loop_now_ns(control->loop));
+    struct server_login *l = login_new(s, loop_now_ns(control->loop));
 
     s->login = l;
     s->timer.fire = l == NULL ? no_memory : overdue;
@@ -397,7 +397,7 @@ void login_start(struct thread *control, struct server *s)
 
 void login_abort(struct thread *control, struct server *s)
 {
-    struct login *l = s->login;
+    struct server_login *l = s->login;
 
     (void)control;
     if (l == NULL || l->failed)

@@ -67,12 +67,12 @@ struct test {
     atomic_bool renew_posted;
     struct round rest;
     unsigned n_rounds, n_logins;
-    struct login *logins;
+    struct server_login *logins;
 };
 
 /* The other end of a server. */
-struct login {
-    struct login *next; /* of all */
+struct server_login {
+    struct server_login *next; /* of all */
     struct test *test;
     struct server *server; /* until it is logged in */
     unsigned pool;
@@ -100,7 +100,7 @@ static struct random *control_random(struct test *t)
 /* ---- logins, in the place of src/pool/login.c ---- */
 
 /* From now on it does not count: the FIN that frees its slot comes after this. */
-static void go(struct login *l)
+static void go(struct server_login *l)
 {
     if (atomic_exchange_explicit(&l->gone, true, memory_order_seq_cst))
         return;
@@ -108,9 +108,9 @@ static void go(struct login *l)
     atomic_fetch_sub_explicit(&l->test->n_open_all, 1, memory_order_seq_cst);
 }
 
-static struct login *login_of(struct sock *s)
+static struct server_login *login_of(struct sock *s)
 {
-    return CONTAINER_OF(stream_of(s), struct login, stream);
+    return CONTAINER_OF(stream_of(s), struct server_login, stream);
 }
 
 static void peer_received(struct sock *s, struct span data)
@@ -132,7 +132,7 @@ static void peer_closed(struct sock *s)
     (void)s; /* freed at the end: a client may have it in its hand */
 }
 
-static void accept_login(struct login *l, struct thread *control)
+static void accept_login(struct server_login *l, struct thread *control)
 {
     static const struct sock_ops ops = {
         .received = peer_received, .ended = peer_ended, .closed = peer_closed};
@@ -152,7 +152,7 @@ static void login_due(struct letter *letter, struct thread *control)
 {
     static const struct pool_failure failed = {"08001", "cannot connect"};
     static const struct pool_failure refused = {"28P01", "wrong password"};
-    struct login *l = CONTAINER_OF(letter, struct login, due);
+    struct server_login *l = CONTAINER_OF(letter, struct server_login, due);
     const struct scenario *sc = l->test->scenario;
     struct server *s = l->server;
     bool fails = l->aborted || one_in(control_random(l->test), sc->fails);
@@ -179,11 +179,12 @@ static unsigned pool_number(const struct test *t, const struct pool *p)
 void login_start(struct thread *control, struct server *s)
 {
     struct test *t = test_of(control);
-    struct login *l = calloc(1, sizeof(*l));
+    struct server_login *l = calloc(1, sizeof(*l));
     unsigned n, n_all;
 
     RACE_CHECK(l != NULL);
-    *l = (struct login){.next = t->logins, .test = t, .server = s, .pool = pool_number(t, s->pool)};
+    *l = (struct server_login){
+        .next = t->logins, .test = t, .server = s, .pool = pool_number(t, s->pool)};
     t->logins = l;
     l->due.open = login_due;
     s->login = l;
@@ -466,7 +467,7 @@ static void report(const struct test *t)
 static void free_logins(struct test *t)
 {
     while (t->logins != NULL) {
-        struct login *l = t->logins;
+        struct server_login *l = t->logins;
 
         t->logins = l->next;
         free(l);

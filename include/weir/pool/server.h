@@ -28,9 +28,9 @@
 
 struct cancel;
 struct greeting;
-struct login;
 struct prepared;
 struct pool;
+struct server_login;
 
 /* Moves are checked by server_move(); see the table in src/pool/server.c. */
 enum server_phase {
@@ -110,8 +110,8 @@ struct server {
     uint8_t look[PGW_HEADER_LEN + SERVER_LOOK_MAX];
 
     /* control's */
-    struct list_link link; /* on its pool's list of servers */
-    struct login *login;   /* the dialogue while SERVER_CONNECTING or SERVER_LOGIN */
+    struct list_link link;      /* on its pool's list of servers */
+    struct server_login *login; /* the dialogue while SERVER_CONNECTING or SERVER_LOGIN */
 
     struct pgw_reply_entry ring[SERVER_REPLIES];
 };
