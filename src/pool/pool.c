@@ -377,6 +377,14 @@ void pool_release(struct thread *self, struct server *s)
         put_down(part_own(s->pool, self), self, s);
 }
 
+/* What has no reason here has a line in the log of its own, by who gave it up. */
+static const char *why_discarded(const struct server *s)
+{
+    if (s->has_ended || s->replies.is_over)
+        return "it ended";
+    return s->is_distrusted ? "it is not what the next client expects" : "given up";
+}
+
 void pool_discard(struct thread *self, struct server *s, bool terminate)
 {
     (void)self;
@@ -384,7 +392,7 @@ void pool_discard(struct thread *self, struct server *s, bool terminate)
     ASSERT(!wheel_armed(&s->timer));
     cancel_forget(s);
     s->terminate = terminate;
-    s->why = "given up";
+    s->why = why_discarded(s);
     send_to_control(s, stream_fd(&s->stream) < 0 ? ERRAND_CLOSED : ERRAND_CLOSE);
 }
 
