@@ -20,7 +20,7 @@ static const struct phase_rule phase_rules[SERVER_PHASES] = {
                                      TO(SERVER_CLOSING)},
     [SERVER_RESETTING] = {"resetting", TO(SERVER_IDLE) | TO(SERVER_PARKED) | TO(SERVER_ACTIVE) |
                                            TO(SERVER_CLOSING)},
-    [SERVER_PARKED] = {"parked", TO(SERVER_RESETTING) | TO(SERVER_IDLE) | TO(SERVER_CLOSING)},
+    [SERVER_PARKED] = {"parked", TO(SERVER_IDLE) | TO(SERVER_CLOSING)},
     [SERVER_CLOSING] = {"closing", TO(SERVER_FREE)},
 };
 
