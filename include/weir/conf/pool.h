@@ -22,7 +22,10 @@ struct conf_pool {
 NODISCARD bool conf_pool_find(const struct conf *c, const char *database, const char *user,
                               struct conf_pool *out);
 
-/* Where the pool's servers are and who they serve: host, port, dbname, user. While it is the same
+/* The two hashes are for a reload that reaches pools (docs/ARCHITECTURE.md, section 13), which
+ * alone is to compare them.
+ *
+ * Where the pool's servers are and who they serve: host, port, dbname, user. While it is the same
  * a reload closes no server. The password is not part of it: a changed one counts for new logins.
  * Means nothing outside of this process. Any thread. */
 NODISCARD uint64_t conf_pool_link_hash(const struct conf_pool *p);
