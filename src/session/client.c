@@ -23,7 +23,7 @@
 
 /* How long the last words may take to be sent. */
 #define LAST_WORDS_NS (5 * NS_PER_S)
-#define MESSAGE_MAX 512
+#define REFUSAL_MAX 512
 
 #define TO(phase) (1U << (phase))
 
@@ -272,7 +272,7 @@ static void send_fatal(struct client *c, const char *sqlstate, const char *messa
 {
     const struct pgw_report report = {
         .severity = "FATAL", .sqlstate = sqlstate, .message = message};
-    size_t size = MESSAGE_MAX + 128;
+    size_t size = REFUSAL_MAX + 128;
     void *buf = loop_scratch(c->thread->loop, size);
 
     if (buf == NULL)
@@ -284,16 +284,19 @@ static void send_fatal(struct client *c, const char *sqlstate, const char *messa
     stream_send(&c->stream, span_in(pgw_writer_span(&w)));
 }
 
-void client_log_error(const struct client *c, const char *sqlstate, const char *message)
+const char *client_log_error(const struct client *c, const char *sqlstate, const char *message)
 {
-    if (c->all->config.conf->weir.log_pooler_errors)
-        log_warning(&c->log, "pooler error", "sqlstate=%s message=%s", sqlstate, message);
+    if (!c->all->config.conf->weir.log_pooler_errors)
+        return message;
+    log_warning(&c->log, "pooler error", "sqlstate=%s message=%s", sqlstate, message);
+    return "refused";
 }
 
 void client_refuse(struct client *c, const char *sqlstate, const char *message, ...)
 {
     struct session_counters *counters = &c->shard->counters;
-    char text[MESSAGE_MAX];
+    char text[REFUSAL_MAX];
+    const char *why;
     va_list args;
 
     va_start(args, message);
@@ -304,8 +307,8 @@ void client_refuse(struct client *c, const char *sqlstate, const char *message, 
         counter_add(&counters->n_refused, 1);
     if (strcmp(sqlstate, PGW_STATE_PROTOCOL_VIOLATION) == 0)
         counter_add(&counters->n_violations, 1);
-    client_log_error(c, sqlstate, text);
+    why = client_log_error(c, sqlstate, text);
     if (c->server == NULL || !answer_is_cut(c->server))
         send_fatal(c, sqlstate, text);
-    client_close_sent(c, text);
+    client_close_sent(c, why);
 }

@@ -157,8 +157,9 @@ void client_check(const struct client *c);
 void client_refuse(struct client *c, const char *sqlstate, const char *message, ...)
     PRINTF_LIKE(3, 4);
 
-/* The line of such an error, for who sends it otherwise. */
-void client_log_error(const struct client *c, const char *sqlstate, const char *message);
+/* The line of such an error, for who sends it otherwise. Returns why the client leaves: message, or
+ * a literal if that is in the log now. */
+const char *client_log_error(const struct client *c, const char *sqlstate, const char *message);
 
 /* Ends it without a word: dropped at once, or after what is unsent is sent. why goes to the log.
  * A linked server goes the way of lost.c, a waiter leaves its FIFO. */

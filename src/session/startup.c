@@ -62,8 +62,7 @@ static void tell_refusal(struct client *c, const struct pgw_startup *s)
         stream_send(&c->stream, span_in(pgw_writer_span(&w)));
     }
     counter_add(&c->shard->counters.n_refused, 1);
-    client_log_error(c, s->refusal.sqlstate, s->refusal.message);
-    client_close_sent(c, s->refusal.message);
+    client_close_sent(c, client_log_error(c, s->refusal.sqlstate, s->refusal.message));
 }
 
 /* False: the client has been refused. */

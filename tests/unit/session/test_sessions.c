@@ -256,10 +256,15 @@ FRONT_TEST(sessions, log)
                  f.text);
     cr_assert_eq(n_lines(&f, "c1: client left phase=idle reason=\"client closed"), 1, "%s", f.text);
     cr_assert_eq(n_lines(&f, "c2: pooler error sqlstate=3D000"), 1, "%s", f.text);
-    cr_assert_eq(n_lines(&f, "c2: client left phase=login"), 1, "%s", f.text);
+    cr_assert_eq(n_lines(&f, "c2: client left phase=login reason=refused\n"), 1, "%s", f.text);
     cr_assert_eq(n_lines(&f, "c3: pooler error sqlstate=0A000"), 1, "%s", f.text);
-    cr_assert_eq(n_lines(&f, "c3: client left phase=startup"), 1, "%s", f.text);
+    cr_assert_eq(n_lines(&f, "c3: client left phase=startup reason=refused\n"), 1, "%s", f.text);
     cr_assert_eq(n_lines(&f, "\n"), 6);
+
+    log_a_life(&f, engine,
+               "auth_type = \"trust\"; log_connections = false; log_pooler_errors = false;");
+    cr_assert_eq(n_lines(&f, "c2: client left phase=login reason=\"database"), 1, "%s", f.text);
+    cr_assert_eq(n_lines(&f, "\n"), 3);
 
     log_a_life(&f, engine,
                "auth_type = \"trust\"; log_connections = false; log_disconnections = false; "
