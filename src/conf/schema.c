@@ -292,8 +292,9 @@ static const struct schema_row rows[] = {
      .key = "prepared_statements_memory", AT_WEIR(prepared_statements_memory),
      .type = SCHEMA_SIZE, .applies = SCHEMA_RESTART, .min = MIB, .max = TIB,
      .default_text = "64MB",
-     .help = "Memory for the texts of prepared statements, each kept once however many clients "
-             "prepare it. A client for whose statement there is no room is disconnected."},
+     .help = "Memory for prepared statements: their texts, each kept once however many clients "
+             "prepare it, and clients' names for them. One client gets half of it and 16384 names "
+             "at most. A client for whose statement there is no room is disconnected."},
     {.key = "arena", AT_WEIR(arena),
      .type = SCHEMA_GROUP, .applies = SCHEMA_RESTART,
      .help = "Memory for data that waits for a slow peer, one mapping made at start."},

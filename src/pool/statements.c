@@ -208,6 +208,11 @@ void statements_free(struct statements *ss)
     free(ss);
 }
 
+size_t statements_max_bytes(const struct statements *ss)
+{
+    return ss->max_bytes;
+}
+
 struct statements_counts statements_count(const struct statements *ss)
 {
     return (struct statements_counts){
@@ -336,7 +341,7 @@ static bool drop_unused(struct statements *ss, struct thread *self, size_t n_byt
     return true;
 }
 
-static bool bytes_try_get(struct statements *ss, size_t n)
+static bool room_try_get(struct statements *ss, size_t n)
 {
     size_t n_bytes = atomic_load_explicit(&ss->n_bytes, memory_order_relaxed);
 
@@ -348,22 +353,22 @@ static bool bytes_try_get(struct statements *ss, size_t n)
     return true;
 }
 
-/* Room for a statement of n bytes; drops others for it. */
-static bool bytes_get(struct statements *ss, struct thread *self, size_t n)
+bool statements_get_room(struct statements *ss, struct thread *self, size_t n)
 {
     size_t batch = ss->max_bytes / BATCH_PART;
 
+    ASSERT(self->crew == ss->crew); /* a round comes by */
     if (n > ss->max_bytes)
         return false;
     if (batch > BATCH_MAX)
         batch = BATCH_MAX;
-    while (!bytes_try_get(ss, n))
+    while (!room_try_get(ss, n))
         if (!drop_unused(ss, self, n + batch))
-            return bytes_try_get(ss, n); /* another thread may have dropped all there was */
+            return room_try_get(ss, n); /* another thread may have dropped all there was */
     return true;
 }
 
-static void bytes_put(struct statements *ss, size_t n)
+void statements_put_room(struct statements *ss, size_t n)
 {
     atomic_fetch_sub_explicit(&ss->n_bytes, n, memory_order_relaxed);
 }
@@ -426,7 +431,7 @@ static struct entry *add(struct statements *ss, struct thread *self, const struc
     struct entry *mine, *e;
 
     YIELD_POINT(YIELD_STATEMENTS_MISSED);
-    if (!bytes_get(ss, self, n_bytes))
+    if (!statements_get_room(ss, self, n_bytes))
         return find(ss, w); /* another thread may have made it and hold it */
     mine = entry_new(ss, w);
     e = mine == NULL ? NULL : insert(ss, mine, w);
@@ -434,7 +439,7 @@ static struct entry *add(struct statements *ss, struct thread *self, const struc
         atomic_fetch_add_explicit(&ss->n_statements, 1, memory_order_relaxed);
         return e;
     }
-    bytes_put(ss, n_bytes);
+    statements_put_room(ss, n_bytes);
     free(mine);
     return e;
 }

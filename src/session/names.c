@@ -7,8 +7,15 @@
 
 #define NAME_MAX_LEN sizeof(((struct name *)NULL)->text)
 
+/* What a name takes, with malloc's overhead and its share of the table. */
+#define NAME_SIZE (sizeof(struct name) + 16 + 2 * sizeof(void *))
+
+/* A client's part of the store is this one at most. */
+#define PART_OF_STORE 2
+
 struct name_table {
     struct map map;
+    size_t n_bytes; /* of the names that are attached, and of their statements */
     struct hash_key key;
 };
 
@@ -40,7 +47,8 @@ static struct name_table *table_new(void)
         free(t);
         return NULL;
     }
-    map_init(&t->map, is_key, UINT32_MAX);
+    map_init(&t->map, is_key, UINT32_MAX); /* what is put back has its place */
+    t->n_bytes = 0;
     return t;
 }
 
@@ -69,12 +77,24 @@ struct name *names_find_id(const struct names *n, uint64_t id)
     return NULL;
 }
 
-static struct name *name_new(struct span text, struct statement *s)
+/* A statement that others have, too, counts in full: they may leave it to this one. */
+static size_t size_of(const struct statement *s)
 {
-    struct name *n = malloc(sizeof(*n));
+    return NAME_SIZE + s->len;
+}
 
-    if (n == NULL)
+static struct name *name_new(struct span text, struct statement *s, struct statements *ss,
+                             struct thread *self)
+{
+    struct name *n;
+
+    if (!statements_get_room(ss, self, NAME_SIZE))
         return NULL;
+    n = malloc(sizeof(*n));
+    if (n == NULL) {
+        statements_put_room(ss, NAME_SIZE);
+        return NULL;
+    }
     n->statement = s;
     n->is_pending = true;
     n->len = (uint8_t)text.len;
@@ -82,28 +102,35 @@ static struct name *name_new(struct span text, struct statement *s)
     return n;
 }
 
-struct name *names_add(struct names *n, struct span name, struct statement *s)
+static bool is_full(const struct name_table *t, const struct statement *s,
+                    const struct statements *ss)
+{
+    return t->map.n_items >= NAMES_MAX ||
+           t->n_bytes + size_of(s) > statements_max_bytes(ss) / PART_OF_STORE;
+}
+
+struct name *names_add(struct names *n, struct span name, struct statement *s,
+                       struct statements *ss, struct thread *self)
 {
     struct span text = cut(name);
     struct name *added;
 
     if (n->table == NULL)
         n->table = table_new();
-    if (n->table == NULL)
+    if (n->table == NULL || is_full(n->table, s, ss))
         return NULL;
-    added = name_new(text, s);
+    added = name_new(text, s, ss, self);
     if (added == NULL)
         return NULL;
-    if (!map_insert(&n->table->map, hash64(&n->table->key, text), &added->link)) {
-        free(added);
-        return NULL;
-    }
+    added->link.hash = hash64(&n->table->key, text);
+    names_attach(n, added);
     return added;
 }
 
 void names_detach(struct names *n, struct name *name)
 {
     map_remove(&n->table->map, &name->link);
+    n->table->n_bytes -= size_of(name->statement);
 }
 
 void names_attach(struct names *n, struct name *name)
@@ -111,11 +138,13 @@ void names_attach(struct names *n, struct name *name)
     /* The link has kept its hash. */
     bool attached = map_insert(&n->table->map, name->link.hash, &name->link);
 
-    ASSERT(attached); /* the memory for so many names does not exist */
+    ASSERT(attached);
+    n->table->n_bytes += size_of(name->statement);
 }
 
 void name_free(struct name *name, struct statements *ss, struct thread *self)
 {
+    statements_put_room(ss, NAME_SIZE);
     statement_put(ss, self, name->statement);
     free(name);
 }

@@ -2,6 +2,10 @@
  * The names that one client has given to statements: what PostgreSQL would keep in the backend of a
  * client that has one to itself. Names are compared by their first 63 bytes, as PostgreSQL does.
  *
+ * Bounded: by their number, and what a client's names and statements take together by a part of the
+ * store's memory, so that one that never closes any does not take it from all others. Names take
+ * room in the store themselves.
+ *
  * Allocates for a name that is new. Runs on: the client's reactor.
  */
 #ifndef WEIR_SESSION_NAMES_H
@@ -13,6 +17,8 @@
 #include "weir/base/map.h"
 #include "weir/base/span.h"
 #include "weir/pool/statements.h"
+
+#define NAMES_MAX 16384
 
 /* All zero: a client that has named nothing; costs no memory of its own then. */
 struct names {
@@ -34,9 +40,10 @@ NODISCARD struct name *names_find(const struct names *n, struct span name);
 /* One of those that mean this statement, NULL: none. Looks at all: for errors alone. */
 NODISCARD struct name *names_find_id(const struct names *n, uint64_t id);
 
-/* The name is not there; takes over the caller's reference of s. It is pending. NULL: no memory,
- * the reference is still the caller's. */
-NODISCARD struct name *names_add(struct names *n, struct span name, struct statement *s);
+/* The name is not there; takes over the caller's reference of s. It is pending. NULL: there is no
+ * room for it, or no memory; the reference is still the caller's. */
+NODISCARD struct name *names_add(struct names *n, struct span name, struct statement *s,
+                                 struct statements *ss, struct thread *self);
 
 /* Takes it out of the map; it can be put back while no other of its name is there, or be freed. */
 void names_detach(struct names *n, struct name *name);

@@ -27,6 +27,27 @@ static size_t gather_max(const struct client *c, uint8_t type)
     return max < RENAME_NAMES_MAX ? max : RENAME_NAMES_MAX;
 }
 
+/* What is gathered has room in the store of statements, where most of it will be. */
+static bool gather_grow(struct client *c, size_t needed)
+{
+    struct statements *ss = c->all->config.statements;
+    struct prepares *p = c->prepares;
+    size_t size = 2 * needed < p->body_len ? 2 * needed : p->body_len;
+    size_t more = size - p->gathered_size;
+    uint8_t *grown;
+
+    if (!statements_get_room(ss, c->thread, more))
+        return false;
+    grown = realloc(p->gathered, size);
+    if (grown == NULL) {
+        statements_put_room(ss, more);
+        return false;
+    }
+    p->gathered = grown;
+    p->gathered_size = (uint32_t)size;
+    return true;
+}
+
 static bool gather_append(struct client *c, struct pgw_span bytes)
 {
     struct prepares *p = c->prepares;
@@ -34,15 +55,8 @@ static bool gather_append(struct client *c, struct pgw_span bytes)
 
     if (needed > gather_max(c, p->type))
         return false;
-    if (needed > p->gathered_size) {
-        size_t size = 2 * needed < p->body_len ? 2 * needed : p->body_len;
-        uint8_t *grown = realloc(p->gathered, size);
-
-        if (grown == NULL)
-            return false;
-        p->gathered = grown;
-        p->gathered_size = (uint32_t)size;
-    }
+    if (needed > p->gathered_size && !gather_grow(c, needed))
+        return false;
     if (bytes.len > 0)
         memcpy(p->gathered + p->n_gathered, bytes.ptr, bytes.len);
     p->n_gathered += (uint32_t)bytes.len;
@@ -53,7 +67,7 @@ bool rename_gather(struct client *c, uint8_t type, uint32_t body_len, struct pgw
 {
     struct prepares *p = prepares_of(c);
 
-    if (p == NULL)
+    if (p == NULL || (type == PGW_F_PARSE && body_len > RENAME_PARSE_MAX))
         return false;
     p->is_gathering = true;
     p->type = type;
@@ -97,9 +111,12 @@ static enum renamed send_gathered(struct client *c)
     return send_header(c, p) && supply_send_copy(c, head) ? RENAME_REPLACED : RENAME_FAILED;
 }
 
-static void gather_end(struct prepares *p)
+static void gather_end(struct client *c)
 {
+    struct prepares *p = c->prepares;
+
     p->is_gathering = false;
+    statements_put_room(c->all->config.statements, p->gathered_size);
     free(p->gathered);
     p->gathered = NULL;
     p->gathered_size = 0;
@@ -119,13 +136,13 @@ enum renamed rename_gather_more(struct client *c, struct pgw_span bytes)
     if (renamed == RENAME_WAIT)
         p->n_gathered -= (uint32_t)bytes.len; /* they come again */
     else
-        gather_end(p);
+        gather_end(c);
     return renamed;
 }
 
 void rename_gather_drop(struct client *c)
 {
-    gather_end(c->prepares);
+    gather_end(c);
     c->from_client = (struct pgw_walker){0};
 }
 
@@ -321,7 +338,7 @@ void rename_part(struct client *c)
     if (c->prepares == NULL)
         return;
     effect_drop_all(c);
-    c->prepares->is_gathering = false;
+    gather_end(c);
 }
 
 void rename_free(struct client *c)
@@ -330,11 +347,10 @@ void rename_free(struct client *c)
 
     if (p == NULL)
         return;
-    ASSERT(p->head == p->tail);
+    ASSERT(p->head == p->tail && p->gathered == NULL);
     statement_put(c->all->config.statements, c->thread, p->unnamed);
     names_fini(&p->names, c->all->config.statements, c->thread);
     free(p->effects);
-    free(p->gathered);
     free(p);
     c->prepares = NULL;
 }

@@ -191,7 +191,7 @@ static enum renamed parse_new(struct client *c, struct pgw_span name, struct sta
     struct pgw_span there = supply_name(s->id, buf);
     bool is_there = supply_has(c, s->id);
 
-    e.name = names_add(&c->prepares->names, span_in(name), s);
+    e.name = names_add(&c->prepares->names, span_in(name), s, c->all->config.statements, c->thread);
     if (e.name == NULL) {
         statement_put(c->all->config.statements, c->thread, s);
         return RENAME_FAILED;

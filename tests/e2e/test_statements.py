@@ -3,6 +3,7 @@ happens when they are stale or their client is lost; and much of everything at r
 
 import random
 import re
+import select
 import subprocess
 import threading
 import unittest
@@ -10,6 +11,7 @@ import unittest
 from message import frame
 from pooling import Pooling, database, scaled
 from postgres import Postgres
+from process import wait_until
 from relay import ENGINE, SHARE, Relay
 from scripted_server import ScriptedServer, command_complete, data_row, ready
 from steps import Servers, Step, direct, letters, prepared
@@ -232,6 +234,43 @@ class LostTest(unittest.TestCase):
                     client.send(copy_data("x\n"), SYNC, SYNC, copy_fail(), behind, SYNC)
                     self.assertIn("E", [message.letter for message in client.read_until("E")])
                 self.assertEqual(ask(other, prepared("a", "select 'other'")).value, "other")
+
+
+class MemoryTest(unittest.TestCase):
+    """Nobody takes so much that nothing is left for others."""
+
+    def test_one_that_never_closes_any(self):
+        with Relay(postgres, pool_size=1, prepared_statements_memory="1MB") as weir, weir.client() as other:
+            for text in "select 1", "select {} -- " + 20000 * "x":
+                with self.subTest(text[:12]), weir.client() as client:
+                    answer, i = None, 0
+                    while answer is None or answer.status == "I":
+                        answer = ask(client, *[parse(text.format(n), f"s{n}") for n in range(i, i + 50)])
+                        i += 50
+                    self.assertEqual(answer.sqlstate, "53200")
+                    self.assertEqual(ask(other, parse("select 2", "s")).errors, [])
+                    self.assertEqual(run(other, "s").value, "2")
+                    self.assertEqual(ask(other, close("S", "s")).errors, [])
+
+    def test_long_ones_on_their_way(self):
+        """All but the last byte of each has come: they share the memory, too, and give it back."""
+        message = parse("select 1 -- " + 600000 * "x", "s")
+        with Relay(postgres, pool_size=9, prepared_statements_memory="2MB") as weir:
+            for _ in range(2):
+                clients = [weir.client() for _ in range(9)]
+                for client in clients:
+                    client.send_all_it_takes(message[:-1])
+                for _ in range(6):  # three fit
+                    told, _, _ = select.select([client.socket for client in clients], [], [], 20)
+                    client = next(client for client in clients if client.socket in told)
+                    self.assertEqual(client.answer().sqlstate, "53200")
+                    client.close()
+                    clients.remove(client)
+                for client in clients:
+                    client.reset()
+                wait_until(lambda: weir.show("pools")[0]["cl_active"] == "0")
+            with weir.client() as client:
+                self.assertEqual(ask(client, message).errors, [])
 
 
 class PgbenchTest(unittest.TestCase):

@@ -14,6 +14,7 @@
 #ifndef WEIR_POOL_STATEMENTS_H
 #define WEIR_POOL_STATEMENTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,8 +44,8 @@ struct span statement_parse(const struct statement *s);
 unsigned statement_name(uint64_t id, char out[STATEMENT_NAME_SIZE]);
 
 /* Main thread, before the crew runs. max_bytes bounds all statements that can be found, their
- * overhead included; what was dropped and is not free yet comes on top. key is copied, for tests
- * that are to be repeated; NULL: a random one. 0 or -errno. */
+ * overhead included, and the room that is got; what was dropped and is not free yet comes on top.
+ * key is copied, for tests that are to be repeated; NULL: a random one. 0 or -errno. */
 NODISCARD int statements_new(struct statements **out, struct crew *crew, size_t max_bytes,
                              const struct hash_key *key);
 
@@ -63,9 +64,20 @@ struct statement *statement_get(struct statement *s);
 /* On a thread of the crew, within a turn. NULL is fine. */
 void statement_put(struct statements *ss, struct thread *self, struct statement *s);
 
+/* Room for n_bytes that are kept elsewhere but count here: clients' names for statements, texts
+ * that are still on their way. On a thread of the crew, within a turn. False: there is none,
+ * although all that nobody holds has been dropped. */
+NODISCARD bool statements_get_room(struct statements *ss, struct thread *self, size_t n_bytes);
+
+/* Any thread. */
+void statements_put_room(struct statements *ss, size_t n_bytes);
+
+/* As it was made with; any thread. */
+size_t statements_max_bytes(const struct statements *ss);
+
 /* For SHOW; a moment's values; any thread. */
 struct statements_counts {
-    size_t n_statements, n_bytes;
+    size_t n_statements, n_bytes; /* n_bytes: with the room that others have got */
 };
 struct statements_counts statements_count(const struct statements *ss);
 

@@ -256,6 +256,33 @@ Test(statements, full_of_held)
         statement_put(ss, me, held[i]);
 }
 
+/* What is kept elsewhere takes room from statements, and is made room for like them. */
+Test(statements, room_for_others)
+{
+    struct statement *held;
+    size_t size;
+
+    open_for(4);
+    size = statements_max_bytes(ss) / 4;
+    cr_assert_not_null(held = intern_number(0));
+    for (unsigned i = 1; i < 4; i++)
+        visit(i);
+    cr_assert_not(statements_get_room(ss, me, 4 * size + 1));
+    cr_assert_eq(n_statements(), 4);
+    cr_assert_not(statements_get_room(ss, me, 3 * size + 1));
+    cr_assert_eq(n_statements(), 1); /* all that could be dropped was, in vain */
+    cr_assert(statements_get_room(ss, me, 2 * size));
+    cr_assert_neq(visit(5), 0);
+    cr_assert_not(statements_get_room(ss, me, size + 1));
+    cr_assert(statements_get_room(ss, me, size));
+    cr_assert_eq(visit(6), 0);
+    cr_assert_eq(statements_count(ss).n_bytes, 4 * size);
+    statements_put_room(ss, 3 * size);
+    cr_assert_neq(visit(6), 0);
+    statement_put(ss, me, held);
+    cr_assert_eq(statements_count(ss).n_bytes, 2 * size);
+}
+
 Test(statements, ids_are_never_used_again)
 {
     uint64_t last = 0;

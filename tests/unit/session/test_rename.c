@@ -31,6 +31,7 @@ struct text {
 static struct text texts[N_STATEMENTS];
 static int n_refs[N_STATEMENTS];
 static unsigned n_texts;
+static size_t room_got;
 static struct conf_policy policy = {.pool_mode = CONF_TRANSACTION};
 static uint8_t sent[SENT_MAX];
 static size_t n_sent;
@@ -102,6 +103,26 @@ void statement_put(struct statements *ss, struct thread *self, struct statement 
         cr_assert_geq(--n_refs[s->id - 1], 0);
 }
 
+bool statements_get_room(struct statements *ss, struct thread *self, size_t n_bytes)
+{
+    (void)ss, (void)self;
+    room_got += n_bytes;
+    return true;
+}
+
+void statements_put_room(struct statements *ss, size_t n_bytes)
+{
+    (void)ss;
+    cr_assert_geq(room_got, n_bytes);
+    room_got -= n_bytes;
+}
+
+size_t statements_max_bytes(const struct statements *ss)
+{
+    (void)ss;
+    return SIZE_MAX;
+}
+
 /* ---- a client and its server ---- */
 
 struct linked {
@@ -132,6 +153,7 @@ static void pair_fini(struct linked *p)
     rename_free(&p->c);
     prepared_free(p->s->prepared);
     free(p->s);
+    cr_assert_eq(room_got, 0);
     for (unsigned i = 0; i < n_texts; i++)
         cr_assert_eq(n_refs[i], 0, "statement %u has %d references", i + 1, n_refs[i]);
 }
