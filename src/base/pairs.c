@@ -24,10 +24,21 @@ int pairs_compare(struct span a, struct span b)
     return a.len == b.len ? 0 : a.len < b.len ? -1 : 1;
 }
 
+static int compare(const struct pairs *p, struct span a, struct span b)
+{
+    size_t n = a.len < b.len ? a.len : b.len;
+    int order;
+
+    if (!p->is_exact)
+        return pairs_compare(a, b);
+    order = n == 0 ? 0 : memcmp(a.ptr, b.ptr, n);
+    return order != 0 || a.len == b.len ? order : a.len < b.len ? -1 : 1;
+}
+
 void pairs_fini(struct pairs *p)
 {
     free(p->bytes);
-    *p = (struct pairs){NULL, 0, 0};
+    *p = (struct pairs){.is_exact = p->is_exact};
 }
 
 bool pairs_next(const struct pairs *p, size_t *at, struct pair *out)
@@ -47,7 +58,7 @@ static bool find(const struct pairs *p, struct span name, size_t *begin, size_t 
     size_t at = 0;
 
     for (*begin = 0; pairs_next(p, &at, out); *begin = at) {
-        int order = pairs_compare(out->name, name);
+        int order = compare(p, out->name, name);
 
         *end = at;
         if (order >= 0)
@@ -90,10 +101,10 @@ static bool reserve(struct pairs *p, size_t size)
     return true;
 }
 
-static void write(uint8_t *to, struct span name, struct span value)
+static void write(const struct pairs *p, uint8_t *to, struct span name, struct span value)
 {
     for (size_t i = 0; i < name.len; i++)
-        to[i] = small(name.ptr[i]);
+        to[i] = p->is_exact ? name.ptr[i] : small(name.ptr[i]);
     to[name.len] = '\0';
     if (value.len > 0)
         memcpy(to + name.len + 1, value.ptr, value.len);
@@ -114,7 +125,7 @@ bool pairs_put(struct pairs *p, struct span name, struct span value)
         return false;
     if (p->len > end)
         memmove(p->bytes + begin + n, p->bytes + end, p->len - end);
-    write(p->bytes + begin, name, value);
+    write(p, p->bytes + begin, name, value);
     p->len = (uint32_t)(p->len - (end - begin) + n);
     return true;
 }

@@ -31,7 +31,7 @@ static bool spell(struct client *c, const struct pair *pair, struct pairs *out)
 bool check_is_known(struct client *c)
 {
     struct client_settings *k = &c->settings;
-    struct pairs spelled = {NULL, 0, 0};
+    struct pairs spelled = {0};
     struct pair pair;
     size_t at = 0;
     bool is_known = true;

@@ -91,7 +91,7 @@ static bool note_sent(struct client_settings *k, struct difference d)
 bool settings_note_there(struct server *s, const struct pairs *wanted)
 {
     struct pairs *there = &s->settings;
-    struct pairs kept = {NULL, 0, 0};
+    struct pairs kept = {0};
     struct pair pair;
     size_t at = 0;
     bool ok = true;
@@ -364,7 +364,7 @@ void settings_tell(struct client *c)
     struct client_settings *k = &c->settings;
     const struct greeting *greeting = c->server->greeting;
     struct pgw_span left = greeting_all(greeting);
-    struct pairs now_told = {NULL, 0, 0};
+    struct pairs now_told = {0};
     struct pgw_param param;
 
     k->is_untold = k->was_told_more = false;

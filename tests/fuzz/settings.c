@@ -128,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size); /* NOLINT: libFuzz
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) /* NOLINT: libFuzzer's name */
 {
-    struct pairs wanted = {NULL, 0, 0}, there = {NULL, 0, 0};
+    struct pairs wanted = {0}, there = {0};
     struct difference d = {.wanted = &wanted, .there = &there};
     struct pair pair;
     size_t at = 0;

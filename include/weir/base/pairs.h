@@ -1,7 +1,8 @@
 /*
  * A small set of names with a value each, packed into one block: what a client has chosen, what a
  * server has. Names are compared without regard to the case of ASCII letters and kept in small
- * letters, in order; so two sets are equal if their bytes are. An empty set has no block.
+ * letters, in order; so two sets are equal if their bytes are. Where is_exact is set, before the
+ * first name, case counts and names are kept as they are. An empty set has no block.
  *
  * Threads: a set belongs to one at a time.
  */
@@ -21,6 +22,7 @@ struct pairs {
     uint8_t *bytes;
     uint32_t len;  /* in use */
     uint32_t size; /* of the block */
+    bool is_exact;
 };
 
 /* Spans into the set; until it is changed. */
@@ -55,10 +57,10 @@ NODISCARD bool pairs_put(struct pairs *p, struct span name, struct span value);
 /* No effect where there is no such name. */
 void pairs_remove(struct pairs *p, struct span name);
 
-/* False: no memory, and `to` is as before. */
+/* False: no memory, and `to` is as before. Both are exact, or neither is. */
 NODISCARD bool pairs_copy(struct pairs *to, const struct pairs *from);
 
-/* The order of names: negative, 0 or positive. */
+/* The order of names in a set that is not exact: negative, 0 or positive. */
 int pairs_compare(struct span a, struct span b);
 
 #endif

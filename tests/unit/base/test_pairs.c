@@ -30,7 +30,7 @@ static void is(const struct pairs *p, const char *expected)
 
 Test(pairs, an_empty_set_has_nothing)
 {
-    struct pairs p = {NULL, 0, 0};
+    struct pairs p = {0};
     struct span value;
 
     is(&p, "");
@@ -43,7 +43,7 @@ Test(pairs, an_empty_set_has_nothing)
 
 Test(pairs, names_are_in_order_and_in_small_letters)
 {
-    struct pairs p = {NULL, 0, 0};
+    struct pairs p = {0};
 
     put(&p, "TimeZone", "UTC");
     put(&p, "DateStyle", "ISO");
@@ -57,7 +57,7 @@ Test(pairs, names_are_in_order_and_in_small_letters)
 
 Test(pairs, a_name_is_found_in_any_case)
 {
-    struct pairs p = {NULL, 0, 0};
+    struct pairs p = {0};
     struct span value;
 
     put(&p, "TimeZone", "UTC");
@@ -77,7 +77,7 @@ Test(pairs, values_are_replaced_in_place)
 
     for (size_t n = 0; n < 3; n++) {
         for (size_t v = 0; v < 4; v++) {
-            struct pairs p = {NULL, 0, 0};
+            struct pairs p = {0};
             char expected[256];
 
             for (size_t i = 0; i < 3; i++)
@@ -93,7 +93,7 @@ Test(pairs, values_are_replaced_in_place)
 
 Test(pairs, pairs_are_removed)
 {
-    struct pairs p = {NULL, 0, 0};
+    struct pairs p = {0};
 
     put(&p, "a", "1");
     put(&p, "b", "2");
@@ -111,7 +111,7 @@ Test(pairs, pairs_are_removed)
 
 Test(pairs, equal_is_what_has_the_same_names_and_values)
 {
-    struct pairs a = {NULL, 0, 0}, b = {NULL, 0, 0};
+    struct pairs a = {0}, b = {0};
 
     put(&a, "x", "1");
     put(&a, "Y", "2");
@@ -132,11 +132,33 @@ Test(pairs, equal_is_what_has_the_same_names_and_values)
 
 Test(pairs, what_is_too_much_is_not_taken)
 {
-    struct pairs p = {NULL, 0, 0};
+    struct pairs p = {0};
     const struct span long_one = {(const uint8_t *)"", (size_t)1 << 30};
 
     put(&p, "a", "1");
     cr_assert(!pairs_put(&p, span_str("b"), long_one));
     is(&p, "a=1;");
     pairs_fini(&p);
+}
+
+Test(pairs, exact)
+{
+    struct pairs p = {.is_exact = true}, copy = {.is_exact = true};
+    struct span value;
+
+    cr_assert(pairs_put(&p, span_str("b"), span_str("1")));
+    cr_assert(pairs_put(&p, span_str("B"), span_str("2")));
+    cr_assert(pairs_put(&p, span_str("Ba"), span_str("3")));
+    cr_assert(pairs_put(&p, span_str(""), span_str("4")));
+    cr_assert(pairs_get(&p, span_str("b"), &value) && span_equal(value, span_str("1")));
+    cr_assert(pairs_get(&p, span_str("B"), &value) && span_equal(value, span_str("2")));
+    cr_assert(pairs_get(&p, span_str("Ba"), &value) && span_equal(value, span_str("3")));
+    cr_assert(pairs_get(&p, span_str(""), &value) && span_equal(value, span_str("4")));
+    cr_assert_not(pairs_has(&p, span_str("ba")));
+    cr_assert(pairs_copy(&copy, &p) && pairs_equal(&copy, &p));
+    pairs_remove(&p, span_str("b"));
+    cr_assert(pairs_has(&p, span_str("B")));
+    pairs_fini(&p);
+    cr_assert(p.is_exact);
+    pairs_fini(&copy);
 }

@@ -51,7 +51,7 @@ Test(choice, what_is_chosen)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct pairs chosen = {NULL, 0, 0};
+        struct pairs chosen = {0};
         struct choice_refusal refusal;
         struct pair pair;
         size_t at = 0, n = 0;
@@ -101,7 +101,7 @@ Test(choice, what_is_refused)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct pairs chosen = {NULL, 0, 0};
+        struct pairs chosen = {0};
         struct choice_refusal refusal;
         enum choice choice = read(cases[i].params, cases[i].len, &chosen, &refusal);
 
@@ -116,7 +116,7 @@ Test(choice, what_is_refused)
 
 Test(choice, a_long_name_is_cut_in_the_refusal)
 {
-    struct pairs chosen = {NULL, 0, 0};
+    struct pairs chosen = {0};
     struct choice_refusal refusal;
     char params[2003];
 

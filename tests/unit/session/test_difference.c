@@ -10,7 +10,7 @@
 /* A pair each: name, value, name, value, NULL. */
 static void fill(struct pairs *p, const char *const *list)
 {
-    *p = (struct pairs){NULL, 0, 0};
+    *p = (struct pairs){0};
     for (; *list != NULL; list += 2)
         cr_assert(pairs_put(p, span_str(list[0]), span_str(list[1])));
 }
@@ -118,7 +118,7 @@ Test(difference, texts)
 Test(difference, without_a_greeting)
 {
     static const char *const list[] = {"timezone", "UTC", NULL};
-    struct pairs wanted, none = {NULL, 0, 0};
+    struct pairs wanted, none = {0};
     struct difference d = {.wanted = &wanted, .there = &none};
     char *text;
 
@@ -136,7 +136,7 @@ Test(difference, room)
 
     for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
         for (size_t len = 0; len <= 1000; len += 250) {
-            struct pairs wanted = {NULL, 0, 0}, there = {NULL, 0, 0};
+            struct pairs wanted = {0}, there = {0};
             struct difference d = {.wanted = &wanted, .there = &there};
             char value[1000], name[] = "a.b";
 

@@ -13,7 +13,7 @@ static const struct pool *pool(uintptr_t number)
 static void is(struct known *k, const struct pool *p, const char *name, const char *value,
                const char *spelling)
 {
-    struct pairs out = {NULL, 0, 0};
+    struct pairs out = {0};
     struct span found = {NULL, 0};
     bool is_known = known_find(k, p, span_str(name), span_str(value), &out);
 

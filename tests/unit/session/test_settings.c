@@ -56,7 +56,7 @@ static void fill(struct pairs *p, const char *text)
 
 static void is(const struct pairs *p, const char *expected, const char *of)
 {
-    struct pairs e = {NULL, 0, 0};
+    struct pairs e = {0};
 
     fill(&e, expected);
     cr_assert(pairs_equal(p, &e), "%s is not %s", of, expected);
