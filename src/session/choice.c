@@ -7,60 +7,13 @@
 #include "pgwire/options.h"
 #include "pgwire/sqlstate.h"
 #include "weir/auth/wire.h"
+#include "weir/pool/settable.h"
 
 /* Longer identifiers are cut by PostgreSQL (NAMEDATALEN). */
 #define IDENTIFIER_MAX 63
 
 /* Of a name that is told in a refusal. */
 #define TOLD_MAX 100
-
-static bool is_listed(struct span name, const char *const *list)
-{
-    for (; *list != NULL; list++)
-        if (pairs_compare(name, span_str(*list)) == 0)
-            return true;
-    return false;
-}
-
-/* What the server tells about itself; what is of one transaction; and what would change what
- * happens to those who come after. */
-static bool is_fixed(struct span name)
-{
-    static const char *const list[] = {"exit_on_error",
-                                       "in_hot_standby",
-                                       "integer_datetimes",
-                                       "is_superuser",
-                                       "seed",
-                                       "server_encoding",
-                                       "server_version",
-                                       "server_version_num",
-                                       "session_authorization",
-                                       "transaction_deferrable",
-                                       "transaction_isolation",
-                                       "transaction_read_only",
-                                       NULL};
-
-    return is_listed(name, list);
-}
-
-/* Of the start of a server process (context backend or superuser-backend). */
-static bool is_of_backend(struct span name)
-{
-    static const char *const list[] = {"ignore_system_indexes",
-                                       "jit_debugging_support",
-                                       "jit_profiling_support",
-                                       "log_connections",
-                                       "log_disconnections",
-                                       "post_auth_delay",
-                                       NULL};
-
-    return is_listed(name, list);
-}
-
-bool choice_is_settable(struct span name)
-{
-    return !is_fixed(name) && !is_of_backend(name);
-}
 
 bool choice_is_plain(struct span name, struct span value)
 {
@@ -111,10 +64,10 @@ static enum choice choose(struct pairs *out, const struct pgw_param *param,
 {
     struct span name = span_in(param->name);
 
-    if (is_fixed(name))
+    if (settable_is_fixed(name))
         return refuse(refusal, PGW_STATE_CANT_CHANGE_RUNTIME_PARAM, "parameter \"", name,
                       "\" cannot be changed");
-    if (is_of_backend(name))
+    if (settable_is_of_backend(name))
         return refuse(refusal, PGW_STATE_CANT_CHANGE_RUNTIME_PARAM, "parameter \"", name,
                       "\" cannot be set after connection start");
     if (!is_name(name))

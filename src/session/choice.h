@@ -30,10 +30,6 @@ struct choice_refusal {
 NODISCARD enum choice choice_read(const struct pgw_startup *s, struct pairs *out,
                                   struct choice_refusal *refusal);
 
-/* Can this name be set by SET within a session, and undone by RESET, as far as is known without
- * asking a server? */
-bool choice_is_settable(struct span name);
-
 /* Is the value sure to be taken by any server, in the spelling given? */
 bool choice_is_plain(struct span name, struct span value);
 

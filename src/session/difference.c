@@ -1,9 +1,9 @@
 /* The statements that make a server's settings those that a client wants; see difference.h. */
 #include "difference.h"
 
-#include "choice.h"
 #include "greetings.h"
 #include "pgwire/proto.h"
+#include "weir/pool/settable.h"
 
 /* Around name and value of a statement: "SELECT pg_catalog.set_config(E'',E'',false);" */
 #define STATEMENT_MAX 64
@@ -26,7 +26,7 @@ static bool is_as_at_login(const struct difference *d, const struct pair *there)
 {
     struct span value;
 
-    return !choice_is_settable(there->name) ||
+    return !settable_has(there->name) ||
            (greeting_get(d->greeting, there->name, &value) && span_equal(value, there->value));
 }
 

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "choice.h"
 #include "client.h"
 #include "difference.h"
 #include "greetings.h"
@@ -13,6 +12,7 @@
 #include "pgwire/sqlstate.h"
 #include "sessions.h"
 #include "weir/auth/wire.h"
+#include "weir/pool/settable.h"
 #include "words.h"
 
 void settings_fini(struct client_settings *k)
@@ -97,7 +97,7 @@ bool settings_note_there(struct server *s, const struct pairs *wanted)
     bool ok = true;
 
     while (ok && pairs_next(there, &at, &pair))
-        if (!choice_is_settable(pair.name))
+        if (!settable_has(pair.name))
             ok = pairs_put(&kept, pair.name, pair.value);
     ok = ok && pairs_copy(there, wanted);
     for (at = 0; ok && pairs_next(&kept, &at, &pair);)
@@ -226,7 +226,7 @@ static bool note_report(struct client *c, struct span name, struct span value)
     struct client_settings *k = &c->settings;
     struct server *s = c->server;
 
-    if (c->phase == CLIENT_ACTIVE && !k->is_applying && choice_is_settable(name) &&
+    if (c->phase == CLIENT_ACTIVE && !k->is_applying && settable_has(name) &&
         !note_wanted(c, name, value))
         return false;
     k->is_untold = true;

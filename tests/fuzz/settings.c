@@ -9,6 +9,7 @@
 #include "../../src/session/choice.h"
 #include "../../src/session/difference.h"
 #include "weir/auth/wire.h"
+#include "weir/pool/settable.h"
 
 /* What is left of the text. */
 struct reader {
@@ -136,7 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) /* NOLINT: libFuzze
     if (size > 0 && choose(span_of(data + 1, size - 1), &wanted)) {
         d.doubted = (data[0] & 0x80) != 0;
         for (unsigned i = 0; pairs_next(&wanted, &at, &pair); i++) {
-            ASSERT(choice_is_settable(pair.name));
+            ASSERT(settable_has(pair.name));
             if ((data[0] >> i % 7 & 1) != 0)
                 ASSERT(pairs_put(&there, pair.name, span_str(i % 2 == 0 ? "" : "x")));
         }
