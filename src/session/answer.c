@@ -110,7 +110,8 @@ static bool begins_block(struct pgw_span tag)
 /* Statement mode: a transaction block ends the client, and it hears nothing more of it. */
 static void refuse_blocks(struct client *c, uint8_t letter, struct pgw_span head)
 {
-    if (c->phase != CLIENT_ACTIVE || pool_policy(c->pool)->pool_mode != CONF_STATEMENT)
+    if (c->phase != CLIENT_ACTIVE || client_keeps_server(c) ||
+        pool_policy(c->pool)->pool_mode != CONF_STATEMENT)
         return;
     if (letter == PGW_B_READY_FOR_QUERY ? head.ptr[0] != PGW_TX_IDLE
                                         : letter == PGW_B_COMMAND_COMPLETE && begins_block(head))
@@ -129,6 +130,8 @@ static enum pgw_reply_judgement judge_settings(struct client *c, uint8_t letter,
                                                struct pgw_span head, bool is_ours,
                                                enum pgw_reply_judgement judgement)
 {
+    if (client_owns_server(c))
+        return judgement;
     if (is_ours)
         settings_answered(c, letter);
     else if (letter == PGW_B_COMMAND_COMPLETE && !settings_completed(c, head))

@@ -33,6 +33,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "pgwire/startup.h"
 #include "pgwire/walker.h"
 #include "settings.h"
 #include "weir/base/list.h"
@@ -91,8 +92,9 @@ struct client {
     struct wheel_timer timer; /* login, wait or idle timeout, cancel wait: by phase */
     struct login *login;      /* while CLIENT_STARTUP, CLIENT_LOGIN and CLIENT_COLD, else NULL */
 
-    struct pool *pool;     /* from login on, services excepted */
-    struct server *server; /* see phases */
+    enum pgw_replication replication; /* not off: it has a server of its own */
+    struct pool *pool;                /* from login on, services excepted */
+    struct server *server;            /* see phases */
     struct waiter waiter;
     struct prepares *prepares; /* NULL: it has prepared nothing */
     struct client_settings settings;
@@ -119,6 +121,18 @@ struct client {
     size_t unsent_seen;     /* when client_write_timeout was last looked at */
     struct list_link stuck; /* on its shard's list of clients with too much unsent */
 };
+
+/* Is its server nobody else's, before and after? */
+static inline bool client_owns_server(const struct client *c)
+{
+    return c->replication != PGW_REPLICATION_OFF;
+}
+
+/* Does its server stay until it leaves, so that nothing needs to follow it to another one? */
+static inline bool client_keeps_server(const struct client *c)
+{
+    return client_owns_server(c) || pool_policy(c->pool)->pool_mode == CONF_SESSION;
+}
 
 /* What one reactor has of the session layer: thread->session. The list and everything but the
  * counters is its own. */

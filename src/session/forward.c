@@ -28,7 +28,7 @@ static bool must_hold_back(const struct client *c)
     const struct conf_policy *policy = pool_policy(c->pool);
 
     if (!pgw_reply_is_owed(q) || c->settings.is_applying || pgw_reply_is_unsynced(q) ||
-        policy->pool_mode == CONF_SESSION || q->status != PGW_TX_IDLE || pgw_reply_is_copying_in(q))
+        client_keeps_server(c) || q->status != PGW_TX_IDLE || pgw_reply_is_copying_in(q))
         return false;
     return pool_waited(c->pool, loop_now_ns(c->thread->loop), policy->pipeline_hold_ns);
 }

@@ -172,7 +172,7 @@ static enum outcome finish(struct client *c)
 
 static enum outcome clean(struct client *c)
 {
-    if (pool_policy(c->pool)->pool_mode != CONF_SESSION) {
+    if (!client_keeps_server(c)) {
         c->lost_step = CLEAN;
         return NEXT;
     }

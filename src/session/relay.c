@@ -364,7 +364,7 @@ void relay_settle(struct client *c)
     ASSERT(c->phase == CLIENT_ACTIVE);
     if (ends_now(c))
         return;
-    if (link_is_at_rest(c) && pool_policy(c->pool)->pool_mode != CONF_SESSION) {
+    if (link_is_at_rest(c) && !client_keeps_server(c)) {
         if (!link_is_free(c))
             return;
         link_give_back(c);
@@ -378,7 +378,7 @@ void relay_settle(struct client *c)
         if (c->phase != CLIENT_ACTIVE || ends_now(c))
             return;
     }
-    if (pool_policy(c->pool)->pool_mode != CONF_SESSION)
+    if (!client_keeps_server(c))
         tell_syncs(c);
     link_arm(c);
     if (link_is_at_rest(c) && !c->draining)

@@ -378,7 +378,7 @@ bool rename_concerns(const struct client *c, uint8_t type)
     const struct conf_policy *policy = pool_policy(c->pool);
 
     return (pgw_frontend_rules[type].action == PGW_RENAME || type == PGW_F_QUERY) &&
-           policy->pool_mode != CONF_SESSION && policy->max_prepared_statements > 0;
+           !client_keeps_server(c) && policy->max_prepared_statements > 0;
 }
 
 void rename_synced(struct client *c)
