@@ -100,6 +100,19 @@ static bool changes_unnamed(const struct effect *e)
     return e->kind == EFFECT_UNNAMED || e->kind == EFFECT_INJECTED_UNNAMED;
 }
 
+const struct name *effect_find_closed(const struct client *c, uint64_t id)
+{
+    const struct prepares *p = c->prepares;
+
+    for (uint32_t i = p->head; i != p->tail; i++) {
+        const struct effect *e = at(p, i);
+
+        if (holds_name(e) && e->name->statement->id == id)
+            return e->name;
+    }
+    return NULL;
+}
+
 bool effect_is_open(const struct client *c, struct span name, uint64_t id)
 {
     const struct prepares *p = c->prepares;

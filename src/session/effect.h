@@ -54,6 +54,9 @@ bool effect_is_unnamed_open(const struct client *c);
 
 struct effect *effect_of(struct client *c, uint32_t cookie);
 
+/* The name that a Close or DEALLOCATE under way has taken from this statement; NULL: none has. */
+NODISCARD const struct name *effect_find_closed(const struct client *c, uint64_t id);
+
 /* The first of the ring came true. */
 void effect_confirm_first(struct client *c);
 

@@ -293,6 +293,17 @@ static void write_error(struct pgw_writer *w, struct pgw_span fields, struct pgw
     pgw_writer_end(w);
 }
 
+/* What the client calls, or called when it sent what failed, the statement with this id. */
+static const struct name *said_name(const struct client *c, const struct effect *e, uint64_t id)
+{
+    if (e != NULL && e->kind == EFFECT_DUPLICATE)
+        return e->name;
+
+    const struct name *name = names_find_id(&c->prepares->names, id);
+
+    return name != NULL ? name : effect_find_closed(c, id);
+}
+
 bool rename_error(struct client *c, struct pgw_span body, const struct pgw_reply_verdict *verdict,
                   struct pgw_span *out)
 {
@@ -308,8 +319,7 @@ bool rename_error(struct client *c, struct pgw_span body, const struct pgw_reply
         return false;
 
     const struct effect *e = verdict->cookie == 0 ? NULL : effect_of(c, verdict->cookie);
-    bool is_duplicate = e != NULL && e->kind == EFFECT_DUPLICATE;
-    const struct name *name = is_duplicate ? e->name : names_find_id(&c->prepares->names, id);
+    const struct name *name = said_name(c, e, id);
 
     if (is_betrayed(&report, e))
         c->server->is_distrusted = true;

@@ -128,6 +128,10 @@ TABLE = {
     "too many values": [
         Step(parse("select $1::int", "a"), SYNC), Step(bind("1", "2", name="a"), SYNC),
         Step(bind("1", name="a"), execute(), SYNC)],
+    "too many values, and the name goes in the same batch": [
+        step for gone in (close("S", "a"), batch("deallocate a")) for step in (
+            Step(parse("select $1::int", "a"), SYNC), Step(bind("1", "2", name="a"), gone, SYNC),
+            Step(describe("S", "a"), gone, bind("1", "2", name="a"), SYNC), Step(bind("1", "2", name="a"), SYNC))],
     "errors that name what looks like ours": [
         Step(parse("select 1", "a"), parse("select 2", "b"), SYNC),
         Step(query("select * from weir_1")), Step(query('select "weir_2"')),
