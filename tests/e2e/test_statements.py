@@ -1,8 +1,7 @@
 """What becomes of prepared statements on the servers of a pool: how many there are, who gets them, what
-happens when they are stale or their client is lost; and much of everything at random."""
+happens when they are stale or their client is lost."""
 
 import random
-import re
 import select
 import subprocess
 import threading
@@ -14,7 +13,7 @@ from postgres import Postgres
 from process import wait_until
 from relay import ENGINE, SHARE, Relay
 from scripted_server import ScriptedServer, command_complete, data_row, ready
-from steps import Servers, Step, direct, letters, prepared
+from steps import Servers, letters, prepared
 from wire import (FLUSH, SYNC, TERMINATE, Answer, batch, bind, close, copy_data, copy_fail, describe, execute,
                   parse, query)
 
@@ -357,68 +356,6 @@ class PipelineTest(unittest.TestCase):
             for pipeliner in pipeliners:
                 pipeliner.join()
             self.assertEqual([pipeliner.failures[:3] for pipeliner in pipeliners], [[]] * 8, f"seed {SEED}")
-
-
-class RandomTest(unittest.TestCase):
-    """Legal messages at random, by a grammar, with PostgreSQL itself and through weir."""
-
-    TEXTS = ["select 1", "select $1::int", "select 'x' where $1 = 'y'", "insert into t values (1)", "selekt", "",
-             "select 1; select 2", "select 1 / $1::int", "begin", "commit", "rollback", "savepoint s", "rollback to s", "copy (select 1) to stdout", "select generate_series(1, 5)"]
-    NAMES = ["", "", "a", "b", "A b", "n" * 63, "n" * 64]
-    QUERIES = TEXTS + ["deallocate a", "DEALLOCATE b", 'deallocate "A b"', "discard all", "select 1/0", "deallocate prepare a;", "select $1", "begin; select 1",
-                       "deallocate all"] + ["begin", "commit", "rollback"] * 3
-
-    def batch(self, order):
-        """Messages without a Sync."""
-        said = b""
-        for _ in range(order.choice([0, 1, 2, 3, 5, 20])):
-            name, portal = order.choice(self.NAMES), order.choice(["", "", "", "p"])
-            said += order.choice([
-                lambda: parse(order.choice(self.TEXTS), name, [23] * order.randrange(2)),
-                lambda: parse(order.choice(self.TEXTS), name),
-                lambda: bind(*["1"] * order.randrange(2), name=name, portal=portal),
-                lambda: bind(name=name, portal=portal) + execute(portal),
-                lambda: bind("1", name=name) + describe("P") + execute("", order.randrange(3)),
-                lambda: execute(portal), lambda: describe("S", name), lambda: describe("P", portal),
-                lambda: close("S", name), lambda: close("P", portal), lambda: FLUSH])()
-        return said
-
-    def step(self, order):
-        said = [self.batch(order) + SYNC if order.random() < 0.7 else query(order.choice(self.QUERIES))
-                for _ in range(order.choice([1, 1, 2, 5]))]
-        return Step(*said)
-
-    @staticmethod
-    def is_aborted_early(came, wanted):
-        """In a transaction that has failed, a statement that the server lacks cannot be parsed, while
-        PostgreSQL would first look for other faults of the message."""
-        different = next((a for a, b in zip(came, wanted) if a != b), None)
-        return different is not None and different[0] == "E" and different[1]["C"] == "25P02"
-
-    @staticmethod
-    def without_names(messages):
-        """Where two names of a client are one statement, weir may know it by the other one."""
-        for letter, body in messages:
-            if letter == "E" and body["C"] == "08P01":
-                body["M"] = re.sub('statement ".*" requires', "statement requires", body["M"])
-        return messages
-
-    def test_same_answers(self):
-        n, n_undecided = scaled(300, 100, 20000) // SHARE, 0
-        with Relay(postgres, pool_size=2, max_prepared_statements=3) as weir, Servers(weir) as servers:
-            for number in range(n):
-                order = random.Random(f"{SEED} {number}")
-                steps = [self.step(order) for _ in range(order.randrange(1, 12))]
-                with self.subTest(f"seed {SEED} {number}"), direct(postgres) as one, weir.client() as two:
-                    for step in steps:
-                        wanted, came = (self.without_names(step.play(client)) for client in (one, two))
-                        if self.is_aborted_early(came, wanted):
-                            n_undecided += 1
-                            break
-                        self.assertEqual(came, wanted, [str(s) for s in steps[:steps.index(step) + 1]])
-                        if came[-1] == ("Z", b"I") and order.random() < 0.7:
-                            servers.change()
-        self.assertLessEqual(n_undecided, 1 + n / 50)
 
 
 if __name__ == "__main__":

@@ -87,11 +87,11 @@ class Relay(Weir):
     def connect(self):
         return Client(self.address)
 
-    def client(self, **parameters):
+    def client(self, database="app", **parameters):
         """A client that has logged in."""
         client = self.connect()
         try:
-            return client.log_in("app", "app", **parameters)
+            return client.log_in("app", database, **parameters)
         except BaseException:
             client.close()
             raise

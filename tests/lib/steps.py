@@ -4,7 +4,7 @@ import re
 import struct
 import threading
 
-from wire import Client, bind, execute, parse
+from wire import SYNC, Client, batch, bind, execute, parse
 
 PLACES = "FLRP"  # fields of an error: where in PostgreSQL it was found, and where in a text
 
@@ -52,14 +52,17 @@ class Step:
 
 
 class Servers:
-    """Both servers of a pool are held by clients of ours, but the one that is to be used next."""
+    """Both servers of a pool are held by clients of ours, but the one that is to be used next. It comes
+    with the settings and the unnamed statement of whoever had it."""
 
-    def __init__(self, weir):
-        self.holders = [weir.client() for _ in range(2)]
-        for holder in self.holders:
-            holder.query("begin")
+    SETTINGS = ({"TimeZone": "Asia/Seoul", "application_name": "one"}, {"DateStyle": "Postgres, DMY"})
+
+    def __init__(self, weir, database="app"):
+        self.holders = [weir.client(database, **settings) for settings in self.SETTINGS]
         self.free = 0
-        self.holders[0].query("commit")
+        for holder in self.holders:
+            run(holder, "begin")
+        run(self.holders[0], "commit")
 
     def __enter__(self):
         return self
@@ -69,9 +72,16 @@ class Servers:
             holder.close()
 
     def change(self):
-        self.holders[self.free].query("begin")
+        run(self.holders[self.free], "begin")
         self.free = 1 - self.free
-        self.holders[self.free].query("commit")
+        run(self.holders[self.free], "commit")
+
+
+def run(client, sql):
+    client.send(batch(sql), SYNC)
+    answer = client.answer()
+    if answer.errors:
+        raise answer.errors[0]
 
 
 def prepared(name, sql, *values, types=()):

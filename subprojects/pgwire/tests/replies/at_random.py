@@ -5,25 +5,26 @@ import sys
 
 import sequence
 
-QUERIES = ["select 1", "select a from generate_series(1, 3) a", "", "select 1; select 2", "select 1/0",
-           "select 1; select 1/0; select 2", "selec", "begin", "begin", "commit", "rollback",
-           "insert into t values (1)", "insert into u values (1), (1)", "select tell(1)",
-           "select count(*) from t", "copy (select 1) to stdout", "savepoint s", "rollback to s",
-           "set application_name = 'x'; select 1", "listen a", "notify a", "select fail(1)"]
-STATEMENTS = ["select 1", "select a from generate_series(1, 3) a", "", "select 1/0", "selec",
-              "begin", "commit", "rollback", "insert into t values (1)",
-              "insert into u values (1), (1)", "select tell(a) from generate_series(1, 2) a",
-              "select 3 / (2 - a) from generate_series(1, 3) a", "copy (select 1) to stdout",
-              "select fail(a) from generate_series(1, 2) a"]
-STATEMENT_NAMES = ["", "", "s1", "s2"]
-PORTAL_NAMES = ["", "", "", "p1"]
-TARGETS = ["t", "t", "t", "v", "u", "nowhere"]
-ROWS = ["1\n", "2\n", "1\n2\n", "x\n", "3"]
-CALLS = [["int4inc", "1"], ["int4div", "1", "0"], ["fail", "1"], ["tell", "1"], ["twice", "1"]]
-
 
 class Writer:
-    """Writes one sequence."""
+    """Writes one sequence. Who derives from it may have words and parts of its own."""
+
+    QUERIES = ["select 1", "select a from generate_series(1, 3) a", "", "select 1; select 2", "select 1/0",
+               "select 1; select 1/0; select 2", "selec", "begin", "begin", "commit", "rollback",
+               "insert into t values (1)", "insert into u values (1), (1)", "select tell(1)",
+               "select count(*) from t", "copy (select 1) to stdout", "savepoint s", "rollback to s",
+               "set application_name = 'x'; select 1", "listen a", "notify a", "select fail(1)"]
+    STATEMENTS = ["select 1", "select a from generate_series(1, 3) a", "", "select 1/0", "selec",
+                  "begin", "commit", "rollback", "insert into t values (1)",
+                  "insert into u values (1), (1)", "select tell(a) from generate_series(1, 2) a",
+                  "select 3 / (2 - a) from generate_series(1, 3) a", "copy (select 1) to stdout",
+                  "select fail(a) from generate_series(1, 2) a"]
+    STATEMENT_NAMES = ["", "", "s1", "s2"]
+    PORTAL_NAMES = ["", "", "", "p1"]
+    TARGETS = ["t", "t", "t", "v", "u", "nowhere"]
+    ROWS = ["1\n", "2\n", "1\n2\n", "x\n", "3"]
+    CALLS = [["int4inc", "1"], ["int4div", "1", "0"], ["fail", "1"], ["tell", "1"], ["twice", "1"]]
+    PARTS = ["query", "batch", "batch", "copy", "copy", "call", "parts", "stray"]
 
     def __init__(self, rng):
         self.rng = rng
@@ -37,16 +38,16 @@ class Writer:
             self.add(*words)
 
     def query(self):
-        self.add("Q", self.rng.choice(QUERIES))
+        self.add("Q", self.rng.choice(self.QUERIES))
 
     def call(self):
-        self.add("F", *self.rng.choice(CALLS))
+        self.add("F", *self.rng.choice(self.CALLS))
 
     def batch(self):
         """Mostly in an order that makes sense, mostly with a Sync at its end."""
-        name, portal = self.rng.choice(STATEMENT_NAMES), self.rng.choice(PORTAL_NAMES)
+        name, portal = self.rng.choice(self.STATEMENT_NAMES), self.rng.choice(self.PORTAL_NAMES)
         rows = str(self.rng.choice([0, 0, 0, 1, 2]))
-        parts = [("P", name, self.rng.choice(STATEMENTS)), ("D", "S", name), ("B", portal, name),
+        parts = [("P", name, self.rng.choice(self.STATEMENTS)), ("D", "S", name), ("B", portal, name),
                  ("D", "P", portal), ("E", portal, rows), ("E", portal, rows), ("C", "P", portal),
                  ("C", "S", name)]
         chances = [0.8, 0.3, 0.9, 0.3, 0.9, 0.3, 0.2, 0.2]
@@ -69,7 +70,7 @@ class Writer:
 
     def copy(self):
         """From the client, by Query or Execute, with Syncs in it and behind it."""
-        sql = f"copy {self.rng.choice(TARGETS)} from stdin"
+        sql = f"copy {self.rng.choice(self.TARGETS)} from stdin"
         n_copies = self.rng.choice([1, 1, 1, 2])
         if self.rng.random() < 0.5:
             self.add("Q", self.rng.choice(["", "select 1; "]) + "; ".join([sql] * n_copies))
@@ -85,7 +86,7 @@ class Writer:
     def data(self):
         self.maybe(0.4, "S")
         for _ in range(self.rng.randrange(0, 4)):
-            self.add("d", self.rng.choice(ROWS))
+            self.add("d", self.rng.choice(self.ROWS))
             self.maybe(0.2, "S")
             self.maybe(0.1, "H")
         if self.rng.random() < 0.03:
@@ -94,8 +95,7 @@ class Writer:
 
     def write(self):
         while len(self.messages) < 6:
-            getattr(self, self.rng.choice(["query", "batch", "batch", "copy", "copy", "call",
-                                           "parts", "stray"]))()
+            getattr(self, self.rng.choice(self.PARTS))()
         return self.messages
 
 

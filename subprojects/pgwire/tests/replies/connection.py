@@ -37,7 +37,7 @@ class Connection:
         self._socket.close()
 
     def _log_in(self, where):
-        self._socket.sendall(startup(user=where["user"], database=where["database"]))
+        self._socket.sendall(startup(user=where["user"], database=where["database"], **where.get("settings", {})))
         while True:
             message = self._next()
             if message.letter == "R" and message.body[:4] == struct.pack("!I", 10):

@@ -131,7 +131,8 @@ def word_at(words, i, otherwise=""):
 
 BODIES = {
     "Q": lambda words, _: string(words[0]),
-    "P": lambda words, _: string(words[0]) + string(words[1]) + struct.pack("!H", 0),
+    "P": lambda words, _: (string(words[0]) + string(words[1]) + struct.pack("!H", len(words) - 2)
+                           + b"".join(struct.pack("!I", int(word)) for word in words[2:])),
     "B": lambda words, _: (string(word_at(words, 0)) + string(word_at(words, 1))
                            + parameters(words[2:]) + struct.pack("!H", 0)),
     "D": lambda words, _: words[0].encode() + string(word_at(words, 1)),
