@@ -236,29 +236,56 @@ static const struct sock_ops check_ops = {
 
 /* ---- asking ---- */
 
-void check_begin(struct client *c, struct server *s)
+static bool is_empty(struct difference d)
 {
-    struct difference d = {.wanted = &c->settings.startup,
+    struct change change;
+
+    return !difference_next(&d, &change);
+}
+
+/* What others have set is reset first: a value may be relative to what there is. ("ISO" leaves the
+ * order of day and month.) False: no memory. */
+static bool make_as_at_login(struct server *s)
+{
+    const struct pairs nothing = {.len = 0};
+    const struct difference d = {.wanted = &nothing,
+                                 .there = &s->settings,
+                                 .greeting = s->greeting,
+                                 .doubted = s->settings_doubted};
+
+    return is_empty(d) || (settings_send(s, &d, false) && settings_note_there(s, &nothing));
+}
+
+/* False: no memory. */
+static bool ask(struct server *s, const struct pairs *startup)
+{
+    struct difference d = {.wanted = startup,
                            .there = &s->settings,
                            .greeting = s->greeting,
                            .doubted = s->settings_doubted};
-    struct difference first = d;
-    struct change change;
 
+    if (is_empty(d))
+        return true;
+    if (!make_as_at_login(s))
+        return false;
+    d.doubted = s->settings_doubted;
+    return settings_send(s, &d, false);
+}
+
+void check_begin(struct client *c, struct server *s)
+{
     c->login->asked = s;
     s->client = c;
     s->thread = c->thread;
     s->stopping = false;
     atomic_store_explicit(&s->client_id, c->id, memory_order_relaxed); /* read for SHOW only */
     stream_attach(&s->stream, c->thread->loop, &check_ops);
-    if (!difference_next(&first, &change)) {
-        finish(c);
-        return;
-    }
-    if (!settings_send(s, &d, false)) {
+    if (!ask(s, &c->settings.startup)) {
         check_abandon(c);
         no_memory(c);
-        return;
+    } else if (pgw_reply_is_owed(&s->replies)) {
+        stream_receive_once(&s->stream);
+    } else {
+        finish(c);
     }
-    stream_receive_once(&s->stream);
 }

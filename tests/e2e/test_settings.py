@@ -263,6 +263,16 @@ class LoginTest(SettingsCase):
                 self.client(options=f"-c {name}=1")
             self.assertEqual((refusal.exception.fields["S"], refusal.exception.sqlstate), ("FATAL", "55P02"))
 
+    def test_values_that_are_relative(self):
+        """To what a new session has, and not to what the client before had."""
+        self.relay()
+        self.client(DateStyle="SQL, DMY", application_name="it").value("select 1")
+        for value in "iso", "mdy", "german", "ymd":
+            for parameters in {"DateStyle": value}, {"options": f"-c DateStyle={value}"}:
+                client, expected = self.client(**parameters), self.direct(**parameters)
+                self.assertEqual(client.parameters, expected.parameters)
+                self.assertEqual(shown(client), shown(expected))
+
     def test_known_values_need_no_server(self):
         """What one client has brought another may bring while no server is free."""
         self.relay()
