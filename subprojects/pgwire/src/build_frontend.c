@@ -6,12 +6,19 @@
 void pgw_build_startup(struct pgw_writer *w, uint32_t version, const struct pgw_param *params,
                        size_t n)
 {
+    pgw_build_startup_more(w, version, params, n, pgw_span_of(NULL, 0));
+}
+
+void pgw_build_startup_more(struct pgw_writer *w, uint32_t version, const struct pgw_param *params,
+                            size_t n, struct pgw_span more)
+{
     pgw_writer_begin_untyped(w);
     pgw_writer_u32(w, version);
     for (size_t i = 0; i < n; i++) {
         pgw_writer_string(w, params[i].name);
         pgw_writer_string(w, params[i].value);
     }
+    pgw_writer_bytes(w, more);
     pgw_writer_u8(w, 0);
     pgw_writer_end_untyped(w);
 }

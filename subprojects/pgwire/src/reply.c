@@ -76,7 +76,7 @@ static const struct step steps[PGW_REPLY_N_KINDS][256] = {
     [PGW_REPLY_QUERY] = {
         ['T'] = {FRESH | BEGUN, BEGUN},
         ['D'] = {FRESH | BEGUN, BEGUN},
-        ['C'] = {FRESH | BEGUN | COPY_ENDED, BEGUN},
+        ['C'] = {FRESH | BEGUN | COPY_ENDED | COPY_BOTH, BEGUN},
         ['I'] = {FRESH | BEGUN, BEGUN},
         ['G'] = {FRESH | BEGUN, COPY_IN},
         ['H'] = {FRESH | BEGUN, COPY_OUT},
@@ -447,4 +447,9 @@ struct pgw_reply_entry pgw_reply_make_up(struct pgw_reply_queue *q)
 bool pgw_reply_is_copying_in(const struct pgw_reply_queue *q)
 {
     return q->progress == COPY_IN;
+}
+
+bool pgw_reply_is_copying_both(const struct pgw_reply_queue *q)
+{
+    return q->progress == COPY_BOTH;
 }

@@ -70,6 +70,10 @@ struct pgw_column pgw_column_text(const char *name);
 void pgw_build_startup(struct pgw_writer *w, uint32_t version, const struct pgw_param *params,
                        size_t n);
 
+/* The same with more parameters behind, as they stand in a packet (pgw_startup.params). */
+void pgw_build_startup_more(struct pgw_writer *w, uint32_t version, const struct pgw_param *params,
+                            size_t n, struct pgw_span more);
+
 /* SSLRequest, GSSENCRequest: PGW_CODE_SSL, PGW_CODE_GSSENC. */
 void pgw_build_request(struct pgw_writer *w, uint32_t code);
 void pgw_build_cancel(struct pgw_writer *w, uint32_t pid, struct pgw_span key);

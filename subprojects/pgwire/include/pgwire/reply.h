@@ -29,7 +29,8 @@
  * 10. If an Execute's COPY fails so and other messages than Syncs were or are sent behind the loose
  *     Syncs, nobody can tell whether they are skipped: the pair is lost (VIOLATION or LOST).
  * 11. CopyDone and CopyFail outside a COPY are not answered, CopyData and Flush never.
- * 12. H brings d... and c, W brings both sides' d and c and ends with C.
+ * 12. H brings d... and c, W brings both sides' d and c and ends with C, which comes without the c
+ *     where the server shuts down.
  * 13. E of severity FATAL or PANIC may come at any time and is the last message.
  * 14. An entry to be made up is due as soon as it is the first.
  * 15. Anything else is a violation: close the pair.
@@ -185,6 +186,10 @@ static inline bool pgw_reply_is_owed(const struct pgw_reply_queue *q)
 
 /* A COPY has begun that waits for the client's data. */
 bool pgw_reply_is_copying_in(const struct pgw_reply_queue *q);
+
+/* Replication: both sides may send data. At Terminate the server ends then, wherever it is; it
+ * takes no message that has no business there. */
+bool pgw_reply_is_copying_both(const struct pgw_reply_queue *q);
 
 /* A batch is open: a Sync would commit what it has done so far, if it has not failed. */
 static inline bool pgw_reply_is_unsynced(const struct pgw_reply_queue *q)
