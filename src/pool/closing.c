@@ -104,6 +104,8 @@ void control_close(struct thread *control, struct server *s, const char *why)
              s->pool->database, s->pool->user, why, age_ns / NS_PER_S);
     server_move(s, SERVER_CLOSING);
     count_closing(s, 1);
+    if (s->replication != PGW_REPLICATION_OFF)
+        s->pool->control->n_own--;
     if (stream_fd(&s->stream) < 0) {
         /* Whoever had it cut it off within a message; its backend notices that in its time. */
         if (s->has_ended)

@@ -21,6 +21,7 @@
 #include "weir/base/yield.h"
 #include "weir/pool/prepared.h"
 
+#include "own.h"
 #include "pools.h"
 
 static struct thread *control_of(const struct pool *p)
@@ -35,7 +36,7 @@ static unsigned n_servers(const struct pool *p)
 
 unsigned control_n_staying(const struct pool *p)
 {
-    return n_servers(p) - count_read(&p->n_closing);
+    return n_servers(p) - count_read(&p->n_closing) - p->control->n_own;
 }
 
 /* ---- slots ---- */
@@ -181,24 +182,56 @@ static void open_one(struct pool *p)
     login_start(control_of(p), s);
 }
 
+static void open_own(struct pool *p)
+{
+    struct server *s = slot_take(p);
+
+    if (s == NULL) {
+        own_no_memory(p);
+        return;
+    }
+    own_begin(p, s);
+    login_start(control_of(p), s);
+}
+
+static bool is_full(const struct pool *p)
+{
+    return n_servers(p) >= p->conf.policy.pool_size;
+}
+
+/* Opens one server for whoever is next. False: nobody is, or there is no room; what makes some
+ * looks again. The login for a client of its own fails for that client alone, and heeds no failures
+ * of others. */
+static bool look_once(struct pool *p)
+{
+    bool may_share = !p->control->backing_off;
+    bool needed = may_share && n_wanted(p) > count_read(&p->n_opening);
+    bool is_own = needed ? own_is_first(p) : own_is_waiting(p);
+
+    if (!may_share && !is_own)
+        return false;
+    if (((!needed && !is_own) || is_full(p)) && limits_unlist(p))
+        return true; /* others ask from here on: look once more at who came before */
+    if (is_full(p) || limits_are_full(p))
+        own_make_room(control_of(p), p);
+    if (is_full(p) || !(needed || is_own || wants_to_fill(p)))
+        return false; /* who waits at a full pool needs no log-in: a close looks again */
+    if (!limits_admit(p)) {
+        if (needed || is_own)
+            limits_want(control_of(p), p);
+        return false;
+    }
+    if (is_own)
+        open_own(p);
+    else
+        open_one(p);
+    return true;
+}
+
 void control_look(struct pool *p)
 {
-    while (!p->control->backing_off && !p->pools->stopping) {
-        bool needed = n_wanted(p) > count_read(&p->n_opening);
-        bool full = n_servers(p) >= p->conf.policy.pool_size;
-
-        if ((!needed || full) && limits_unlist(p))
-            continue; /* others ask from here on: look once more at who came before */
-        if (full || (!needed && !wants_to_fill(p)))
-            return; /* who waits at a full pool needs no log-in: a close looks again */
-        if (limits_admit(p)) {
-            open_one(p);
-        } else {
-            if (needed)
-                limits_want(control_of(p), p);
-            return;
-        }
-    }
+    while (!p->pools->stopping && look_once(p))
+        ;
 }
 
 void control_asked(struct letter *l, struct thread *self)
@@ -209,6 +242,7 @@ void control_asked(struct letter *l, struct thread *self)
     /* First the flag, then the look: M_ASKED_CLEARED_LATE. Pairs with pool_ask_control(). */
     atomic_store_explicit(&p->asked, false, memory_order_seq_cst);
     YIELD_POINT(YIELD_POOL_ASKED);
+    own_end_dropped(p);
     control_look(p);
 }
 
@@ -278,7 +312,7 @@ static void accept_us(struct pool *p)
     atomic_store_explicit(&p->cause, NULL, memory_order_seq_cst);   /* pool_last_failure() */
 }
 
-void control_opened(struct thread *control, struct server *s, struct span greeting)
+static void opened_for_all(struct thread *control, struct server *s, struct span greeting)
 {
     struct pool *p = s->pool;
     bool kept = keep_greeting(p, greeting);
@@ -286,12 +320,7 @@ void control_opened(struct thread *control, struct server *s, struct span greeti
     s->greeting = pool_greeting(p);
     count_add(&p->n_opening, -1);
     accept_us(p);
-    pgw_reply_init(&s->replies, s->ring, SERVER_REPLIES, PGW_TX_IDLE);
-    s->terminate = true;
-    server_move(s, SERVER_IDLE);
     atomic_store_explicit(&s->idle_since_ns, loop_now_ns(control->loop), memory_order_relaxed);
-    log_info(&s->log, "server opened", "database=%s user=%s pid=%d", p->database, p->user,
-             (int)s->backend_pid);
     tell_awaiting(p); /* the greeting is stored: see pool_await_greeting() */
     if (!kept)
         control_close(control, s, "no memory for its parameters");
@@ -299,6 +328,19 @@ void control_opened(struct thread *control, struct server *s, struct span greeti
         control_release(control, s);
     control_look(p); /* min_pool_size is filled one by one */
     sweep_plan(p);
+}
+
+void control_opened(struct thread *control, struct server *s, struct span greeting)
+{
+    pgw_reply_init(&s->replies, s->ring, SERVER_REPLIES, PGW_TX_IDLE);
+    s->terminate = true;
+    server_move(s, SERVER_IDLE);
+    log_info(&s->log, "server opened", "database=%s user=%s pid=%d", s->pool->database,
+             s->pool->user, (int)s->backend_pid);
+    if (s->own != NULL)
+        own_opened(control, s, greeting);
+    else
+        opened_for_all(control, s, greeting);
 }
 
 static bool same_failure(const struct pool_failure *a, const struct pool_failure *b)
@@ -339,16 +381,11 @@ static void refuse_waiters(struct pool *p, const struct pool_failure *why)
     }
 }
 
-void control_open_failed(struct thread *control, struct server *s, const struct pool_failure *why,
-                         bool permanent)
+static void failed_for_all(struct pool *p, const struct pool_failure *why, bool permanent)
 {
-    struct pool *p = s->pool;
     unsigned n_open = control_n_staying(p) - count_read(&p->n_opening);
     const struct pool_failure *kept = keep_failure(p->control, why);
 
-    (void)control;
-    log_warning(&s->log, "server login failed", "database=%s user=%s sqlstate=%s why=%s",
-                p->database, p->user, why->sqlstate, why->message);
     count_add(&p->n_opening, -1);
     p->control->refused |= permanent;
     atomic_store_explicit(&p->cause, kept, memory_order_seq_cst); /* pool_last_failure() */
@@ -357,6 +394,18 @@ void control_open_failed(struct thread *control, struct server *s, const struct 
     /* Where others are open, it is them that clients wait for. */
     if (n_open == 0 && (permanent || p->conf.policy.fail_fast))
         refuse_waiters(p, kept);
+}
+
+void control_open_failed(struct thread *control, struct server *s, const struct pool_failure *why,
+                         bool permanent)
+{
+    (void)control;
+    log_warning(&s->log, "server login failed", "database=%s user=%s sqlstate=%s why=%s",
+                s->pool->database, s->pool->user, why->sqlstate, why->message);
+    if (s->own != NULL)
+        own_open_failed(s, why);
+    else
+        failed_for_all(s->pool, why, permanent);
     server_move(s, SERVER_CLOSING);
     control_slot_free(s);
 }
@@ -402,6 +451,22 @@ void control_release(struct thread *control, struct server *s)
     }
 }
 
+/* One that was wanted back. Who starves comes before the own waiters, if somebody still does. */
+static void returned(struct thread *control, struct server *s)
+{
+    struct pool *p = s->pool;
+
+    if (limits_starving_beside(p)) {
+        control_close(control, s, CONTROL_MAKE_ROOM);
+    } else if ((is_full(p) || limits_are_full(p)) && own_is_first(p) &&
+               count_read(&p->n_closing) == 0) {
+        control_close(control, s, OWN_MAKE_ROOM);
+    } else {
+        control_release(control, s);
+        control_look(p); /* who waits still needs room: it was the turn of another one */
+    }
+}
+
 void control_server_arrived(struct thread *control, struct server *s)
 {
     switch (s->errand) {
@@ -412,11 +477,8 @@ void control_server_arrived(struct thread *control, struct server *s)
     case ERRAND_CLOSED:
         control_close(control, s, s->why);
         break;
-    case ERRAND_RETURN: /* who starves comes before the own waiters, if somebody still does */
-        if (limits_starving_beside(s->pool))
-            control_close(control, s, CONTROL_MAKE_ROOM);
-        else
-            control_release(control, s);
+    case ERRAND_RETURN:
+        returned(control, s);
         break;
     }
 }

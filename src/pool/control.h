@@ -32,6 +32,9 @@ struct pool_control {
     struct limit *limits[POOL_LIMITS]; /* the database's, the user's; NULL: none */
     uint64_t numbers[POOL_BLOCKS];     /* bit: the number is in use */
     struct list servers;               /* all that are not free, in the order of opening */
+    struct list own_waiting;           /* clients that want a server of their own (own.c) */
+    struct list own_opening;           /* those for whom one is being opened */
+    unsigned n_own;                    /* servers of one client alone, closing ones excepted */
     unsigned next_home;                /* where a server goes that nobody waits for */
     bool backing_off;                  /* a login failed; `retry` is armed */
     bool refused; /* since the last good login one failed in a way that waiting does not mend */
@@ -82,7 +85,7 @@ void control_slot_free(struct server *s);
 void control_asked(struct letter *l, struct thread *self);
 void control_server_arrived(struct thread *control, struct server *s);
 
-/* Servers that are not about to be gone, opening ones included. */
+/* Servers for all clients that are not about to be gone, opening ones included. */
 unsigned control_n_staying(const struct pool *p);
 
 /* --- closing.c */
@@ -112,6 +115,13 @@ NODISCARD bool limits_admit(const struct pool *p);
 
 /* Counts slots of p: taken, and of them closing. */
 void limits_count(struct pool *p, int taken, int closing);
+
+/* Has p taken all that one of its limits gives? */
+NODISCARD bool limits_are_full(const struct pool *p);
+
+/* One of the servers of `from` goes: now if one is idle, else the next one that is given back comes
+ * to control. why goes to the log. */
+void limits_want_back(struct thread *control, struct pool *from, const char *why);
 
 /* p has waiters and may not have a server: lists it, and if it starves wants one back elsewhere. */
 void limits_want(struct thread *control, struct pool *p);

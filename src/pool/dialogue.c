@@ -21,7 +21,7 @@
 #define SEVERITY_MAX 20
 
 void dialogue_init(struct dialogue *d, const struct server_auth_config *config,
-                   struct span database)
+                   struct span database, struct span settings)
 {
     const struct pgw_param params[] = {
         {pgw_span_str("user"), span_out(config->user)},
@@ -36,7 +36,8 @@ void dialogue_init(struct dialogue *d, const struct server_auth_config *config,
     d->permanent = false;
     d->n_in = 0;
     d->out = pgw_writer_of(d->out_bytes, sizeof(d->out_bytes));
-    pgw_build_startup(&d->out, PGW_VERSION_3_0, params, sizeof(params) / sizeof(params[0]));
+    pgw_build_startup_more(&d->out, PGW_VERSION_3_0, params, sizeof(params) / sizeof(params[0]),
+                           span_out(settings));
 }
 
 void dialogue_fini(struct dialogue *d)

@@ -24,7 +24,9 @@
 
 /* What a server may send ahead of being asked for more: far above any login. */
 #define DIALOGUE_IN_MAX 32768
-#define DIALOGUE_OUT_MAX 4096
+#define DIALOGUE_OUT_MAX                                                                           \
+    (PGW_STARTUP_BODY_MAX + 512) /* user and database, and further settings                        \
+                                  */
 /* All ParameterStatus messages of a login together; PostgreSQL 15 sends some 400 bytes. */
 #define DIALOGUE_GREETING_MAX 16384
 
@@ -56,9 +58,10 @@ struct dialogue {
     uint8_t in[DIALOGUE_IN_MAX];
 };
 
-/* Writes the startup packet into out. What config points to outlives the dialogue. */
+/* Writes the startup packet into out; settings stand in it as they are, behind user and database
+ * (pgw_build_startup_more()). What config points to outlives the dialogue. */
 void dialogue_init(struct dialogue *d, const struct server_auth_config *config,
-                   struct span database);
+                   struct span database, struct span settings);
 
 /* Bytes of the server, in pieces of any size. Not while work is being done. */
 NODISCARD enum dialogue_step dialogue_received(struct dialogue *d, struct span data);

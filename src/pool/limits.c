@@ -12,6 +12,7 @@
 #include "weir/base/yield.h"
 
 #include "control.h"
+#include "own.h"
 #include "pools.h"
 
 #define UNUSED_NS NS_PER_S
@@ -24,7 +25,8 @@ static struct pool *listed_pool(struct list_link *link)
 
 static bool starves(const struct pool *p)
 {
-    return control_n_staying(p) == 0 && (pool_has_unclaimed(p) || mask_read(&p->awaiting) != 0);
+    return control_n_staying(p) == 0 &&
+           (pool_has_unclaimed(p) || mask_read(&p->awaiting) != 0 || own_is_waiting(p));
 }
 
 /* Lists p. It stands in line from the moment when it is seen to starve, not from when it wanted
@@ -74,6 +76,11 @@ static struct pool *first_in_line(const struct pools *ps, const struct limit *li
             return p;
     }
     return NULL;
+}
+
+bool limits_are_full(const struct pool *p)
+{
+    return full_limit(p) != NULL;
 }
 
 static bool is_passed_over(const struct pool *p, const struct limit *limit)
@@ -154,12 +161,12 @@ static void unwish(struct pool *p)
         ;
 }
 
-static void want_one_back(struct thread *control, struct pool *from)
+void limits_want_back(struct thread *control, struct pool *from, const char *why)
 {
     struct server *s;
 
     /* First said, then looked: a releaser gives, then looks, so one of the two finds the server
-     * (M_LOOK_BEFORE_GIVE_BACK). One wish at a time: nothing is closing yet. */
+     * (M_LOOK_BEFORE_GIVE_BACK). One wish at a time. */
     if (atomic_load_explicit(&from->give_back, memory_order_seq_cst) == 0)
         atomic_fetch_add_explicit(&from->give_back, 1, memory_order_seq_cst);
     YIELD_POINT(YIELD_POOL_WISHED);
@@ -167,7 +174,7 @@ static void want_one_back(struct thread *control, struct pool *from)
     if (s == NULL)
         return;
     unwish(from);
-    control_close(control, s, CONTROL_MAKE_ROOM);
+    control_close(control, s, why);
 }
 
 void limits_want(struct thread *control, struct pool *p)
@@ -183,7 +190,7 @@ void limits_want(struct thread *control, struct pool *p)
         return;
     from = richest_beside(p, limit);
     if (from != NULL)
-        want_one_back(control, from);
+        limits_want_back(control, from, CONTROL_MAKE_ROOM);
 }
 
 bool limits_unlist(struct pool *p)

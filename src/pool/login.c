@@ -368,7 +368,7 @@ static struct server_login *login_new(struct server *s, uint64_t now_ns)
         l->users = users_get(config->users);
         auth.secret = users_find(l->users, auth.user);
     }
-    dialogue_init(&l->dialogue, &auth, span_str(conf->dbname));
+    dialogue_init(&l->dialogue, &auth, span_str(conf->dbname), s->startup);
     return l;
 }
 

@@ -367,6 +367,7 @@ void pool_release(struct thread *self, struct server *s)
     bool watched = server_phase(s) != SERVER_PARKED; /* until now: then its end would be known */
 
     ASSERT(stream_detached(&s->stream) && s->n_cancels == 0 && !wheel_armed(&s->timer));
+    ASSERT(s->replication == PGW_REPLICATION_OFF);
     server_move(s, SERVER_IDLE);
     atomic_store_explicit(&s->idle_since_ns, now_ns, memory_order_relaxed);
     if (pool_is_stale(s, now_ns))
@@ -382,6 +383,8 @@ static const char *why_discarded(const struct server *s)
 {
     if (s->has_ended || s->replies.is_over)
         return "it ended";
+    if (s->replication != PGW_REPLICATION_OFF)
+        return "the replication client that it was for has gone";
     return s->is_distrusted ? "it is not what the next client expects" : "given up";
 }
 

@@ -12,6 +12,7 @@
 #include "weir/auth/users.h"
 
 #include "control.h"
+#include "own.h"
 #include "pools.h"
 
 /* The two names as one key: "database\0user". */
@@ -125,6 +126,8 @@ static struct pool_control *control_new(struct pool *p)
         return NULL;
     c->pool = p;
     list_init(&c->servers);
+    list_init(&c->own_waiting);
+    list_init(&c->own_opening);
     return c;
 }
 
@@ -303,6 +306,7 @@ static void stop_pool(struct pool *p, struct thread *control)
     loop_timer_clear(control->loop, &p->control->retry);
     loop_timer_clear(control->loop, &p->control->sweep);
     limits_unlist(p);
+    own_stop(p);
     LIST_FOREACH (link, &p->control->servers) {
         struct server *s = LIST_ITEM(link, struct server, link);
 

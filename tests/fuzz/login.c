@@ -58,7 +58,7 @@ static size_t run(struct run *r, struct keys *keys, uint8_t choice, struct span 
     size_t from = 0;
 
     secret_parse(span_str(passwords[choice % N_PASSWORDS]), &r->secret);
-    dialogue_init(&r->dialogue, &config, span_str("d"));
+    dialogue_init(&r->dialogue, &config, span_str("d"), span_of(NULL, 0));
     r->step = DIALOGUE_MORE;
     r->too_slow = false;
     while (from < input.len && r->step == DIALOGUE_MORE) {

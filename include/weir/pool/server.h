@@ -19,16 +19,18 @@
 
 #include "pgwire/proto.h"
 #include "pgwire/reply.h"
+#include "pgwire/startup.h"
 #include "pgwire/walker.h"
 #include "weir/base/list.h"
 #include "weir/base/log.h"
 #include "weir/base/pairs.h"
+#include "weir/base/span.h"
 #include "weir/net/stream.h"
 #include "weir/pool/thread.h"
 
 struct cancel;
 struct greeting;
-struct inspection;
+struct own;
 struct prepared;
 struct pool;
 struct server_login;
@@ -79,8 +81,9 @@ struct server {
     int32_t backend_pid; /* from BackendKeyData; 0: the server sent none */
     uint32_t key_len;
     uint8_t key[PGW_CANCEL_KEY_MAX];
-    struct addr addr;                /* where it is connected */
-    const struct greeting *greeting; /* what it told at its login; the pool's */
+    struct addr addr;                 /* where it is connected */
+    const struct greeting *greeting;  /* what it told at its login; the pool's; NULL: it is ... */
+    enum pgw_replication replication; /* ... one client's alone (own.h), if this is not off */
 
     struct stream stream;
     struct letter letter;
@@ -97,8 +100,6 @@ struct server {
     struct prepared *prepared; /* statements it has; NULL: none yet */
     uint64_t unnamed;          /* id of its unnamed statement; 0: none */
     struct pairs settings;     /* what it was given or reported last, where somebody cared */
-    struct inspection
-        *inspection; /* while SERVER_RESETTING; NULL: what resets it is its client's */
     struct pgw_walker from_server;
     struct pgw_reply_queue replies;
     struct wheel_timer timer;   /* also control's */
@@ -113,7 +114,9 @@ struct server {
     uint8_t look[PGW_HEADER_LEN + SERVER_LOOK_MAX];
 
     /* control's */
-    struct list_link link;      /* on its pool's list of servers */
+    struct list_link link; /* on its pool's list of servers */
+    struct own *own;       /* the request that it is being opened for; NULL: for all */
+    struct span startup;   /* for that, what its StartupMessage says behind user and database */
     struct server_login *login; /* the dialogue while SERVER_CONNECTING or SERVER_LOGIN */
 
     struct pgw_reply_entry ring[SERVER_REPLIES];

@@ -35,7 +35,7 @@ static struct talk *talk_new(const struct backend *backend, const char *secret)
         secret_parse(span_str(secret), &t->secret);
     config.secret = &t->secret;
     config.keys = t->keys;
-    dialogue_init(&t->dialogue, &config, span_str(BACKEND_DATABASE));
+    dialogue_init(&t->dialogue, &config, span_str(BACKEND_DATABASE), span_of(NULL, 0));
     return t;
 }
 
