@@ -26,11 +26,25 @@
 /* ---- CLIENTS ---- */
 
 static const struct rows_column client_columns[] = {
-    {TEXT("type")},         {TEXT("user")},         {TEXT("database")},  {TEXT("state")},
-    {TEXT("connect_time")}, {NUMBER("wait")},       {NUMBER("wait_us")}, {TEXT("id")},
-    {TEXT("link")},         {NUMBER("remote_pid")}, {NUMBER("reactor")}, {NUMBER("unsent")},
-    {.name = NULL},
+    {TEXT("type")},     {TEXT("user")},         {TEXT("database")},     {TEXT("replication")},
+    {TEXT("state")},    {TEXT("connect_time")}, {NUMBER("wait")},       {NUMBER("wait_us")},
+    {TEXT("id")},       {TEXT("link")},         {NUMBER("remote_pid")}, {NUMBER("reactor")},
+    {NUMBER("unsent")}, {.name = NULL},
 };
+
+/* As PgBouncer names them. */
+static const char *replication_name(enum pgw_replication replication)
+{
+    switch (replication) {
+    case PGW_REPLICATION_OFF:
+        return "none";
+    case PGW_REPLICATION_PHYSICAL:
+        return "physical";
+    case PGW_REPLICATION_LOGICAL:
+        return "logical";
+    }
+    return "";
+}
 
 /* Whole seconds and what is left of them in microseconds, as PgBouncer tells a time of waiting. */
 static void add_wait(struct row *r, uint64_t since_ns)
@@ -50,6 +64,7 @@ static void add_client(void *ctx, const struct session_info *info)
     row_text(&r, "C");
     row_text(&r, info->user);
     row_text(&r, info->database);
+    row_text(&r, replication_name(info->replication));
     row_text(&r, info->phase);
     row_time(&r, info->connected_ns);
     add_wait(&r, info->waiting_since_ns);
@@ -309,8 +324,9 @@ static void visit_reactor(struct showing *s, struct thread *self)
 /* ---- SERVERS ---- */
 
 static const struct rows_column server_columns[] = {
-    {TEXT("type")}, {TEXT("user")}, {TEXT("database")},     {TEXT("state")}, {TEXT("connect_time")},
-    {TEXT("id")},   {TEXT("link")}, {NUMBER("remote_pid")}, {.name = NULL},
+    {TEXT("type")},         {TEXT("user")},         {TEXT("database")}, {TEXT("replication")},
+    {TEXT("state")},        {TEXT("connect_time")}, {TEXT("id")},       {TEXT("link")},
+    {NUMBER("remote_pid")}, {.name = NULL},
 };
 
 static void add_server(void *ctx, const struct server *server)
@@ -323,6 +339,7 @@ static void add_server(void *ctx, const struct server *server)
     row_text(&r, "S");
     row_text(&r, pool_user(server->pool));
     row_text(&r, pool_database(server->pool));
+    row_text(&r, replication_name(server->replication));
     row_text(&r, server_phase_name(phase));
     row_time(&r, server->opened_ns);
     row_id(&r, 's', server->id);

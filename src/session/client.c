@@ -61,9 +61,9 @@ const char *client_phase_name(enum client_phase phase)
 
 void client_check(const struct client *c)
 {
-    ASSERT_SLOW(
-        list_linked(&c->waiter.link) ==
-        (c->phase == CLIENT_WAITING || (c->phase == CLIENT_COLD && c->login->asked == NULL)));
+    ASSERT_SLOW(list_linked(&c->waiter.link) ==
+                (c->phase == CLIENT_WAITING ||
+                 (c->phase == CLIENT_COLD && c->login->asked == NULL && c->login->own == NULL)));
     ASSERT_SLOW(c->server == NULL || c->phase == CLIENT_ACTIVE || c->phase == CLIENT_LOST);
     ASSERT_SLOW(c->server == NULL || c->server->client == c);
     (void)c;
@@ -268,9 +268,11 @@ void client_close_sent(struct client *c, const char *why)
     leave(c, why);
 }
 
-static void send_report(struct client *c, const struct pgw_report *report)
+static void send_fatal(struct client *c, const char *sqlstate, const char *message)
 {
-    size_t size = 3 * REFUSAL_MAX + 128;
+    const struct pgw_report report = {
+        .severity = "FATAL", .sqlstate = sqlstate, .message = message};
+    size_t size = REFUSAL_MAX + 128;
     void *buf = loop_scratch(c->thread->loop, size);
 
     if (buf == NULL)
@@ -278,7 +280,7 @@ static void send_report(struct client *c, const struct pgw_report *report)
 
     struct pgw_writer w = pgw_writer_of(buf, size);
 
-    pgw_build_error(&w, report);
+    pgw_build_error(&w, &report);
     stream_send(&c->stream, span_in(pgw_writer_span(&w)));
 }
 
@@ -290,29 +292,23 @@ const char *client_log_error(const struct client *c, const char *sqlstate, const
     return "refused";
 }
 
-void client_refuse_as(struct client *c, const struct pgw_report *report)
-{
-    struct session_counters *counters = &c->shard->counters;
-    const char *why;
-
-    if (c->phase == CLIENT_STARTUP || c->phase == CLIENT_LOGIN || c->phase == CLIENT_COLD)
-        counter_add(&counters->n_refused, 1);
-    if (strcmp(report->sqlstate, PGW_STATE_PROTOCOL_VIOLATION) == 0)
-        counter_add(&counters->n_violations, 1);
-    why = client_log_error(c, report->sqlstate, report->message);
-    if (c->server == NULL || !answer_is_cut(c->server))
-        send_report(c, report);
-    client_close_sent(c, why);
-}
-
 void client_refuse(struct client *c, const char *sqlstate, const char *message, ...)
 {
+    struct session_counters *counters = &c->shard->counters;
     char text[REFUSAL_MAX];
-    const struct pgw_report report = {.severity = "FATAL", .sqlstate = sqlstate, .message = text};
+    const char *why;
     va_list args;
 
     va_start(args, message);
     vsnprintf(text, sizeof(text), message, args);
     va_end(args);
-    client_refuse_as(c, &report);
+
+    if (c->phase == CLIENT_STARTUP || c->phase == CLIENT_LOGIN || c->phase == CLIENT_COLD)
+        counter_add(&counters->n_refused, 1);
+    if (strcmp(sqlstate, PGW_STATE_PROTOCOL_VIOLATION) == 0)
+        counter_add(&counters->n_violations, 1);
+    why = client_log_error(c, sqlstate, text);
+    if (c->server == NULL || !answer_is_cut(c->server))
+        send_fatal(c, sqlstate, text);
+    client_close_sent(c, why);
 }

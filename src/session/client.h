@@ -6,6 +6,7 @@
  *   startup.c   first packets: SSLRequest, CancelRequest, startup, refusals
  *   login.c     authentication, the pool's greeting, BackendKeyData, ReadyForQuery
  *   check.c     asks a server about the settings that a client brings
+ *   own.c       waits for the server of a replication client
  *   guest.c     clients that a service owns
  *   cancel.c    cancel keys and requests
  *   rename.c    prepared statements under names of our own
@@ -21,9 +22,9 @@
  *   lost.c      what is done with a server whose client has gone
  *
  * Invariants (client_check): the waiter is linked in phase CLIENT_WAITING, and in CLIENT_COLD
- * unless login->asked is set, and in no other; a server is linked in CLIENT_ACTIVE and CLIENT_LOST
- * only, and server->client leads back; in CLIENT_LOST and CLIENT_CLOSING the stream is closing or
- * closed.
+ * unless login->asked or login->own is set, and in no other; a server is linked in CLIENT_ACTIVE
+ * and CLIENT_LOST only, and server->client leads back; in CLIENT_LOST and CLIENT_CLOSING the stream
+ * is closing or closed.
  *
  * Runs on: the client's reactor, all of it, where nothing else is said.
  */
@@ -45,7 +46,6 @@
 
 struct guest_input;
 struct login;
-struct pgw_report;
 struct prepares;
 
 enum client_phase {
@@ -172,9 +172,6 @@ void client_check(const struct client *c);
 void client_refuse(struct client *c, const char *sqlstate, const char *message, ...)
     PRINTF_LIKE(3, 4);
 
-/* The same, of which more is to be told. No text is longer than 511 bytes. */
-void client_refuse_as(struct client *c, const struct pgw_report *report);
-
 /* The line of such an error, for who sends it otherwise. Returns why the client leaves: message, or
  * a literal if that is in the log now. */
 const char *client_log_error(const struct client *c, const char *sqlstate, const char *message);
@@ -229,8 +226,8 @@ void cancel_request(struct sessions *ss, struct thread *self, uint32_t pid, stru
 
 /* Logged in and greeted, ReadyForQuery sent: CLIENT_IDLE from here on. early: bytes that came
  * behind the login; copied. What came in CLIENT_COLD was given to relay_received(), which held it.
- */
-void relay_begin(struct client *c, struct span early);
+ * own: its server if it owns one, and then it is CLIENT_ACTIVE; else NULL. */
+void relay_begin(struct client *c, struct server *own, struct span early);
 void relay_received(struct client *c, struct span data);
 void relay_ended(struct client *c, int error); /* the client's stream */
 void relay_drained(struct client *c);          /* the client's stream */

@@ -95,7 +95,8 @@ static bool send_header_start(struct client *c, struct pgw_span held)
 static bool needs_flush(const struct client *c, enum admission admission)
 {
     return admission == FULL /* so that there will be room: see pgwire/reply.h */ ||
-           (c->said_terminate && pgw_reply_is_owed(&c->server->replies));
+           (c->said_terminate && pgw_reply_is_owed(&c->server->replies) &&
+            !pgw_reply_is_copying_both(&c->server->replies));
 }
 
 /* ---- one message of an active client ---- */

@@ -19,6 +19,7 @@
 #include "weir/auth/users.h"
 #include "weir/auth/wire.h"
 #include "weir/base/clock.h"
+#include "weir/pool/own.h"
 
 /* What client_auth.h asks for as room. */
 #define AUTH_ANSWER_MAX 1024
@@ -39,6 +40,7 @@ void login_free(struct login *l)
 {
     if (l->authenticating)
         client_auth_fini(&l->auth);
+    free(l->settings);
     digest_wipe(l->input, sizeof(l->input)); /* a password may be in it */
     free(l);
 }
@@ -55,6 +57,8 @@ void login_abandon(struct client *c)
         return;
     if (c->login->asked != NULL)
         check_abandon(c);
+    if (c->login->own != NULL)
+        own_drop(c->login->own);
     login_free(c->login);
     c->login = NULL;
 }
@@ -107,21 +111,29 @@ static void get_in(struct client *c)
     log_login(c);
 }
 
-static void enter_pool(struct client *c)
+void login_enter(struct client *c, struct span greeting, struct server *own)
 {
     struct login *l = c->login;
-    struct span greeting;
 
-    if (!settings_greet(c, &greeting)) {
-        client_close(c, "no memory for the greeting");
+    if (!send_greeting(c, greeting, true)) {
+        if (own != NULL)
+            pool_discard(c->thread, own, true);
         return;
     }
-    if (!send_greeting(c, greeting, true))
-        return;
     get_in(c);
     c->login = NULL;
-    relay_begin(c, span_of(l->input, l->n_input));
+    relay_begin(c, own, span_of(l->input, l->n_input));
     login_free(l);
+}
+
+static void enter_pool(struct client *c)
+{
+    struct span greeting;
+
+    if (settings_greet(c, &greeting))
+        login_enter(c, greeting, NULL);
+    else
+        client_close(c, "no memory for the greeting");
 }
 
 static void enter_service(struct client *c)
@@ -186,8 +198,7 @@ static void limit_wait(struct client *c)
         loop_timer_set(c->thread->loop, &c->timer, deadline_ns > now_ns ? deadline_ns - now_ns : 0);
 }
 
-/* False: it could not be held, and the client is gone. */
-static bool be_cold(struct client *c)
+bool login_be_cold(struct client *c)
 {
     struct login *l = c->login;
 
@@ -205,7 +216,7 @@ static bool be_cold(struct client *c)
 
 static void await_greeting(struct client *c)
 {
-    if (!be_cold(c))
+    if (!login_be_cold(c))
         return;
     c->waiter = (struct waiter){.served = greeting_came, .failed = greeting_failed};
     pool_await_greeting(c->pool, c->thread, &c->waiter);
@@ -219,7 +230,7 @@ static void check_served(struct waiter *w, struct thread *self, struct server *s
 
 static void await_check(struct client *c)
 {
-    if (!be_cold(c))
+    if (!login_be_cold(c))
         return;
     c->waiter = (struct waiter){.served = check_served, .failed = greeting_failed};
     pool_acquire(c->pool, c->thread, &c->waiter);
@@ -246,8 +257,9 @@ static void wait_timed_out(struct client *c, const char *key, uint64_t timeout_n
 
     counter_add(&c->shard->counters.n_wait_timeouts, 1);
     client_refuse(c, PGW_STATE_TOO_MANY_CONNECTIONS, "%s: %s in %.3f s%s%s", key,
-                  c->settings.greeting == NULL ? "no login at the server succeeded"
-                                               : "no server became free for the login",
+                  c->settings.greeting == NULL && !client_owns_server(c)
+                      ? "no login at the server succeeded"
+                      : "no server became free for the login",
                   (double)timeout_ns / NS_PER_S,
                   why == NULL ? "" : "; the last one: ", why == NULL ? "" : why->message);
 }
@@ -295,7 +307,10 @@ static void authenticated(struct client *c)
         break;
     case POOLS_NO_DATABASE:
         client_refuse(c, PGW_STATE_INVALID_CATALOG_NAME,
-                      "database \"%s\" does not exist in the configuration", l->database);
+                      "database \"%s\" does not exist in the configuration%s", l->database,
+                      client_owns_server(c) ? ", where replication clients need one, too: "
+                                              "pg_basebackup and pg_receivewal name \"replication\""
+                                            : "");
         return;
     case POOLS_FULL:
         client_refuse(c, PGW_STATE_TOO_MANY_CONNECTIONS,
@@ -309,7 +324,9 @@ static void authenticated(struct client *c)
 
     const struct greeting *greeting = pool_greeting(c->pool);
 
-    if (greeting != NULL)
+    if (client_owns_server(c))
+        own_await(c);
+    else if (greeting != NULL)
         greeted(c, greeting);
     else
         await_greeting(c);

@@ -21,6 +21,8 @@
 #include "words.h"
 
 struct client;
+struct own;
+struct pgw_startup;
 struct server;
 struct service;
 
@@ -39,6 +41,9 @@ struct login {
     bool working;        /* a helper has it */
     struct job job;
     struct client_auth auth;
+    uint8_t *settings; /* n_settings bytes for a server of its own (own.c); NULL: none */
+    size_t n_settings;
+    struct own *own;      /* the request for that server; NULL: none under way */
     struct server *asked; /* about the client's settings; NULL: none */
     bool has_refused;     /* it did, and `words` says how */
     struct words words;
@@ -64,7 +69,23 @@ void login_begin(struct client *c);
 /* CLIENT_COLD: c->settings is as its servers will have it; the client gets in. */
 void login_checked(struct client *c);
 
+/* CLIENT_LOGIN or CLIENT_COLD: authenticated and about to wait; what it has sent is held. False: it
+ * could not be held, and the client is gone. */
+NODISCARD bool login_be_cold(struct client *c);
+
+/* The client gets in, greeted with these ParameterStatus messages, which live until the end of the
+ * turn. own: its server if it owns one, else NULL. */
+void login_enter(struct client *c, struct span greeting, struct server *own);
+
 /* For the timer of a client that logs in. */
 void login_timed_out(struct wheel_timer *t);
+
+/* ---- own.c ---- */
+
+/* Keeps what the server of a replication client is to be told at its startup. False: no memory. */
+NODISCARD bool own_keep_settings(struct login *l, const struct pgw_startup *s);
+
+/* CLIENT_LOGIN, authenticated, c->pool is set: it waits for a server of its own. */
+void own_await(struct client *c);
 
 #endif

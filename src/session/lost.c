@@ -1,6 +1,7 @@
 /*
  * What is done with a server whose client has gone, so that it can work for others or is closed:
  *
+ *   a replication client's               closed: nobody else may have it
  *   half a message was forwarded         closed: whatever came next would be taken for its rest
  *   a COPY waits for the client's data   CopyFail, and Sync if by Execute; then as below
  *   the client said Terminate            what it asked for before runs to its end
@@ -210,8 +211,22 @@ void lost_answered(struct client *c, uint8_t letter)
         c->lost_step = FAILED;
 }
 
+/* Its stream comes to rest, so that it can be told to end; limit_time() bounds that. */
+static void end_own(struct client *c)
+{
+    if (!link_is_free(c))
+        return;
+    loop_timer_clear(c->thread->loop, &c->timer);
+    link_abandon(c, true);
+    client_settle(c);
+}
+
 void lost_settle(struct client *c)
 {
+    if (client_owns_server(c)) {
+        end_own(c);
+        return;
+    }
     if (c->server->replies.is_over) {
         give_up(c, "it ended the session");
         return;
@@ -258,6 +273,13 @@ void lost_begin(struct client *c)
         rename_gather_drop(c);
     if (!pgw_walker_handed_whole(&c->from_client)) {
         give_up(c, "half a message was sent to it");
+        return;
+    }
+    if (client_owns_server(c)) {
+        c->lost_step = CLEAN; /* nothing is to be done for it */
+        link_unstick(c);
+        limit_time(c, 1);
+        end_own(c);
         return;
     }
     if (!c->said_terminate && policy->client_lost == CONF_LOST_CANCEL)

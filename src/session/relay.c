@@ -329,9 +329,10 @@ static bool ends_now(struct client *c)
         client_refuse(c, PGW_STATE_FEATURE_NOT_SUPPORTED,
                       "transaction blocks are not allowed in statement mode");
     } else if (c->said_terminate && answer_is_whole(s) &&
-               (!pgw_reply_is_owed(&s->replies) || pgw_reply_is_copying_in(&s->replies))) {
+               (!pgw_reply_is_owed(&s->replies) || pgw_reply_is_copying_in(&s->replies) ||
+                pgw_reply_is_copying_both(&s->replies))) {
         client_close_sent(c, "client closed the connection");
-    } else if (c->leaving && link_is_at_rest(c)) {
+    } else if (c->leaving && (link_is_at_rest(c) || pgw_reply_is_copying_both(&s->replies))) {
         client_refuse(c, PGW_STATE_ADMIN_SHUTDOWN, "weir is shutting down");
     } else {
         return false;
@@ -387,7 +388,7 @@ void relay_settle(struct client *c)
 
 /* ---- events ---- */
 
-void relay_begin(struct client *c, struct span early)
+void relay_begin(struct client *c, struct server *own, struct span early)
 {
     c->waiter.served = served;
     c->waiter.failed = failed;
@@ -396,13 +397,14 @@ void relay_begin(struct client *c, struct span early)
     c->from_client = (struct pgw_walker){0};
     client_move(c, CLIENT_IDLE);
     rest_idle(c);
+    if (own != NULL)
+        link_make(c, own);
     if (early.len > 0)
         hold(c, early);
-    if (c->held.len > 0 && !relay_is_over(c)) {
+    if (c->held.len > 0 && !relay_is_over(c))
         pump(c);
-        if (c->phase == CLIENT_ACTIVE)
-            relay_settle(c);
-    }
+    if (c->phase == CLIENT_ACTIVE)
+        relay_settle(c);
 }
 
 /* Like PostgreSQL, weir carries out what came before a Terminate. Without one the client was cut

@@ -219,6 +219,7 @@ static void tell(const struct client *c, struct session_info *out)
         .id = c->id,
         .user = user_of(c),
         .database = database_of(c),
+        .replication = c->replication,
         .phase = client_phase_name(c->phase),
         .pool = c->pool,
         .connected_ns = c->connected_ns,

@@ -97,6 +97,11 @@ static bool admit(struct client *c)
                       l->user);
         return false;
     }
+    if (client_owns_server(c)) {
+        client_refuse(c, PGW_STATE_FEATURE_NOT_SUPPORTED,
+                      "the console does not take replication connections");
+        return false;
+    }
     l->service = service;
     return true;
 }
@@ -118,6 +123,12 @@ static bool negotiate(struct client *c, const struct pgw_startup *s)
     return true;
 }
 
+static bool refuse_for_memory(struct client *c)
+{
+    client_refuse(c, PGW_STATE_OUT_OF_MEMORY, "no memory for the settings of the session");
+    return false;
+}
+
 /* What it chose itself; a service has no settings. False: the client has been refused. */
 static bool take_choice(struct client *c, const struct pgw_startup *s)
 {
@@ -125,6 +136,8 @@ static bool take_choice(struct client *c, const struct pgw_startup *s)
 
     if (c->login->service != NULL)
         return true;
+    if (client_owns_server(c))
+        return own_keep_settings(c->login, s) || refuse_for_memory(c);
     switch (choice_read(s, &c->settings.startup, &refusal)) {
     case CHOICE_MADE:
         return true;
@@ -134,8 +147,7 @@ static bool take_choice(struct client *c, const struct pgw_startup *s)
     case CHOICE_NO_MEMORY:
         break;
     }
-    client_refuse(c, PGW_STATE_OUT_OF_MEMORY, "no memory for the settings of the session");
-    return false;
+    return refuse_for_memory(c);
 }
 
 static void copy_name(char out[CONF_NAME_MAX + 1], struct pgw_span name)
@@ -152,11 +164,7 @@ static bool start_session(struct client *c, const struct pgw_startup *s, size_t 
 
     copy_name(l->user, s->user);
     copy_name(l->database, s->database);
-    if (s->replication != PGW_REPLICATION_OFF) {
-        client_refuse(c, PGW_STATE_FEATURE_NOT_SUPPORTED,
-                      "replication connections are not supported");
-        return false;
-    }
+    c->replication = s->replication;
     if (!admit(c) || !take_choice(c, s))
         return false;
     if (pgw_startup_needs_negotiation(s, PGW_VERSION_3_0) && !negotiate(c, s))

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "pgwire/startup.h"
 #include "weir/base/check.h"
 #include "weir/base/counter.h"
 #include "weir/pool/pools.h"
@@ -82,9 +83,10 @@ void sessions_count_memory(const struct thread *reactor, struct slab_counts *cli
 struct session_info {
     uint64_t id;
     const char *user, *database; /* "" before the startup packet */
-    const char *phase;           /* "login", "idle", "waiting", "active", ... */
-    const struct pool *pool;     /* NULL before the login, and for guests of a service */
-    uint64_t server_id;          /* 0: none linked */
+    enum pgw_replication replication;
+    const char *phase;       /* "login", "idle", "waiting", "active", ... */
+    const struct pool *pool; /* NULL before the login, and for guests of a service */
+    uint64_t server_id;      /* 0: none linked */
     int32_t server_pid;
     uint64_t connected_ns;
     uint64_t waiting_since_ns; /* for a server, or its pool's first login; 0: not waiting */

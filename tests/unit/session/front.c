@@ -239,6 +239,7 @@ void front_fini(struct front *f)
     for (unsigned i = 0; i < SCRIPT_POOLS; i++) {
         cr_assert_eq(script_n_waiting(&f->pools.items[i]), 0);
         cr_assert_eq(script_n_awaiting(&f->pools.items[i]), 0);
+        cr_assert_eq(script_n_own(&f->pools.items[i]), 0);
     }
     log_free(f->log);
     sessions_free(f->sessions);

@@ -1,6 +1,7 @@
 #include "script.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "weir/pool/cancel.h"
@@ -122,6 +123,39 @@ void script_fail(struct pool *p, struct thread *self, const char *sqlstate, cons
     snprintf(why.message, sizeof(why.message), "%s", message);
     while ((w = pop_awaiting(p, self)) != NULL)
         w->failed(w, self, &why);
+}
+
+struct own *own_ask(const struct own_order *order, struct thread *self)
+{
+    struct own *o = malloc(sizeof(*o) + order->settings.len);
+
+    if (o == NULL)
+        return NULL;
+    o->order = *order;
+    memcpy(o->settings, order->settings.ptr, order->settings.len);
+    if (self->number == 0)
+        order->pool->own = o;
+    atomic_fetch_add(&order->pool->n_own, 1);
+    return o;
+}
+
+void own_drop(struct own *o)
+{
+    atomic_fetch_sub(&o->order.pool->n_own, 1);
+    free(o);
+}
+
+unsigned script_n_own(const struct pool *p)
+{
+    return atomic_load(&p->n_own);
+}
+
+void script_fail_own(struct pool *p, struct thread *self, const struct pool_failure *why)
+{
+    struct own *o = p->own;
+
+    o->order.failed(o->order.ctx, self, why);
+    own_drop(o);
 }
 
 void pool_release(struct thread *self, struct server *s)

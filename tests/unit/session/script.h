@@ -14,6 +14,7 @@
 
 #include <stdatomic.h>
 
+#include "weir/pool/own.h"
 #include "weir/pool/pools.h"
 
 #define SCRIPT_REACTORS 3
@@ -25,7 +26,14 @@ struct pool {
     bool cold, join_fails;
     const struct pool_failure *last_failure; /* of a cold one; set before a client comes */
     struct list waiting[SCRIPT_REACTORS], awaiting[SCRIPT_REACTORS];
-    atomic_uint n_waiting, n_awaiting;
+    atomic_uint n_waiting, n_awaiting, n_own;
+    struct own *own; /* the last request of reactor 0 for a server of a client's own */
+};
+
+/* Its settings are behind. */
+struct own {
+    struct own_order order;
+    uint8_t settings[];
 };
 
 enum { SCRIPT_APP, SCRIPT_COLD, SCRIPT_NOJOIN, SCRIPT_POOLS };
@@ -45,6 +53,11 @@ void script_init(struct pools *ps, const struct conf_policy *policy);
 /* Any thread: clients that wait for a server. */
 unsigned script_n_waiting(const struct pool *p);
 unsigned script_n_awaiting(const struct pool *p); /* ... for the greeting */
+
+unsigned script_n_own(const struct pool *p); /* ... for one of their own */
+
+/* On reactor 0: no server comes for the last one who asked for one of its own. */
+void script_fail_own(struct pool *p, struct thread *self, const struct pool_failure *why);
 
 /* On reactor 0, for the clients that wait there. */
 void script_warm(struct pool *p, struct thread *self);
