@@ -16,6 +16,7 @@ import time
 from message import Message, frame, scram_answers, startup, string
 
 DEADLINE_S = 20
+LOOK_S = 0.0005  # after this long without an answer it is looked again whether one will come
 
 
 class Connection:
@@ -123,7 +124,7 @@ class Connection:
         """All messages until the server has read all that was sent, and waits for more."""
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline:
-            self._receive(0)
+            self._receive(LOOK_S)
             if self.ended or self._all_is_read() and self._server_waits():
                 self._receive(0)
                 return self._cut()
