@@ -1,24 +1,25 @@
 """What becomes of prepared statements on the servers of a pool: how many there are, who gets them, what
 happens when they are stale or their client is lost."""
 
+import os
 import random
 import select
 import subprocess
-import threading
 import unittest
 
 from message import frame
 from pooling import Pooling, database, scaled
 from postgres import Postgres
-from process import wait_until
-from relay import ENGINE, SHARE, Relay
+from process import Process, wait_until
+from relay import ENGINE, SHARE, SOAK, Relay
 from scripted_server import ScriptedServer, command_complete, data_row, ready
-from steps import Servers, letters, prepared
-from wire import (FLUSH, SYNC, TERMINATE, Answer, batch, bind, close, copy_data, copy_fail, describe, execute,
-                  parse, query)
+from steps import Servers, prepared
+from wire import FLUSH, SYNC, TERMINATE, batch, bind, close, copy_data, copy_fail, describe, execute, parse, query
+
+PIPELINE = os.environ["WEIR_PIPELINE"]
+SEED = 4
 
 postgres = None
-SEED = 4
 COUNT = "select count(*) from pg_prepared_statements"
 
 
@@ -290,72 +291,16 @@ class PgbenchTest(unittest.TestCase):
                 self.assertRegex(done.stdout, r"number of failed transactions: 0 \(")
 
 
-class Pipeliner(threading.Thread):
-    """A client with up to 9 batches under way, whose rows say whose they are."""
-
-    def __init__(self, weir, number, n_batches):
-        super().__init__()
-        self.weir = weir
-        self.number = number
-        self.n_batches = n_batches
-        self.random = random.Random(SEED * 100 + number)
-        self.names = set()
-        self.wanted = []
-        self.failures = []
-
-    def run(self):
-        try:
-            with self.weir.client() as self.client:
-                for sequence in range(self.n_batches):
-                    self.begin(sequence)
-                    while len(self.wanted) > self.random.randrange(10):
-                        self.check()
-                while self.wanted:
-                    self.check()
-        except Exception as error:  # told by the test
-            self.failures.append(repr(error))
-
-    def begin(self, sequence):
-        """One batch: a statement at random, perhaps prepared in it, or closed, or with an error behind it."""
-        which = self.random.randrange(100)
-        name, fails = f"s{which}", self.random.random() < 0.1
-        values = (str(self.number), str(sequence))
-        if self.random.random() < 0.2:
-            name, data = "", parse(f"select {which}, $1::int, $2::int")
-        elif name in self.names:
-            data = b""
-        else:
-            self.names.add(name)
-            data = parse(f"select {which}, $1::int, $2::int", name)
-        data += bind(*values, name=name) + execute()
-        if name and self.random.random() < 0.1:
-            self.names.discard(name)
-            data += close("S", name)
-        if fails:
-            if name and name not in self.names:
-                data += SYNC  # what is closed stays closed
-            data += bind(name="unknown") + close("S", name)
-        self.wanted.append(((str(which), *values), fails, letters(data).count("S") + 1))
-        self.client.send(data, SYNC)
-
-    def check(self):
-        row, fails, n_ready = self.wanted.pop(0)
-        messages = [message for _ in range(n_ready) for message in self.client.read_until("Z")]
-        answer = Answer(messages)
-        if answer.rows != [row] or len(answer.errors) != fails:
-            self.failures.append((row, [(message.letter, message.body[:80]) for message in messages]))
-
-
 class PipelineTest(unittest.TestCase):
     def test_pipelines(self):
-        """8 clients, 2 servers with room for 60 of 100 statements."""
-        with Relay(postgres, pool_size=2, max_prepared_statements=60) as weir:
-            pipeliners = [Pipeliner(weir, number, scaled(1000, 300, 50000) // SHARE) for number in range(8)]
-            for pipeliner in pipeliners:
-                pipeliner.start()
-            for pipeliner in pipeliners:
-                pipeliner.join()
-            self.assertEqual([pipeliner.failures[:3] for pipeliner in pipeliners], [[]] * 8, f"seed {SEED}")
+        """8 clients with up to 10 batches under way, 2 servers with room for 60 of 100 statements."""
+        n_batches = scaled(8000, 1000, 200000) // SHARE
+        with Relay(postgres, pool_size=2, reactors=2, max_prepared_statements=60) as weir:
+            where = f"host={weir.address[0]} port={weir.address[1]} user=app dbname=app"
+            clients = [self.enterContext(Process([PIPELINE, where, str(number), str(n_batches), str(SEED)]))
+                       for number in range(8)]
+            for client in clients:
+                self.assertEqual(client.wait(3600 if SOAK else 60), 0, f"seed {SEED}: {client.output()}")
 
 
 if __name__ == "__main__":
