@@ -285,6 +285,7 @@ static const struct rows_column reactor_columns[] = {
     {NUMBER("lost_kept"), OF_SESSIONS(n_lost_kept)},
     {NUMBER("cancels"), OF_SESSIONS(n_cancels)},
     {NUMBER("cancels_unknown"), OF_SESSIONS(n_cancels_unknown)},
+    {NUMBER("cancels_dropped"), OF_SESSIONS(n_cancels_dropped)},
     {NUMBER("stuck"), OF_SESSIONS(n_stuck)},
     {NUMBER("held_back"), OF_SESSIONS(n_held_back)},
     {.name = NULL},

@@ -342,3 +342,30 @@ int addr_peer(int fd, struct addr *out)
 {
     return addr_of(fd, getpeername, out);
 }
+
+static struct addr_origin origin_of_user(int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+        return (struct addr_origin){0};
+    return (struct addr_origin){.family = AF_UNIX, .number = peer.uid};
+}
+
+struct addr_origin addr_origin(int fd)
+{
+    struct addr_origin origin = {0};
+    struct addr a = {0};
+
+    if (addr_peer(fd, &a) != 0)
+        return origin;
+    if (addr_is_unix(&a))
+        return origin_of_user(fd);
+    origin.family = a.any.sa_family;
+    if (a.any.sa_family == AF_INET)
+        origin.number = a.v4.sin_addr.s_addr;
+    else
+        memcpy(&origin.number, &a.v6.sin6_addr, sizeof(origin.number));
+    return origin;
+}

@@ -75,8 +75,8 @@ struct held {
 
 /* Thread: its reactor's; `word` is anybody's. */
 struct client {
-    /* What a cancel request must match: secret << 32 | reactor << 1 | 1; 0: nobody. Written by the
-     * owner, read by any reactor that a CancelRequest comes to. The slab's shared bytes. */
+    /* What a cancel request must match (cancel.c); 0: nobody. Written by the owner, read by any
+     * reactor that a CancelRequest comes to. The slab's shared bytes. */
     _Atomic uint64_t word;
 
     struct stream stream;
@@ -215,12 +215,20 @@ const char *guest_database(const struct client *c);
 
 /* ---- cancel.c ---- */
 
-/* Gives c a key: sets c->word; the pid and secret of its BackendKeyData. */
-void cancel_key_make(struct client *c, uint32_t *pid, uint8_t secret[4]);
+/* What BackendKeyData tells, and a CancelRequest must tell. */
+#define CANCEL_SECRET_MAX 32
+struct cancel_key {
+    uint32_t pid;
+    size_t len; /* 4; CANCEL_SECRET_MAX from protocol 3.2 on */
+    uint8_t secret[CANCEL_SECRET_MAX];
+};
+
+/* Gives c a key: sets c->word. */
+void cancel_key_make(struct client *c, bool is_long, struct cancel_key *out);
 void cancel_key_drop(struct client *c);
 
-/* A CancelRequest came to this reactor. Answers nobody, as PostgreSQL does. */
-void cancel_request(struct sessions *ss, struct thread *self, uint32_t pid, struct span secret);
+/* A CancelRequest came by this connection. Answers nobody, as PostgreSQL does. */
+void cancel_request(const struct client *from, uint32_t pid, struct span secret);
 
 /* ---- relay.c ---- */
 

@@ -84,15 +84,14 @@ static bool send_greeting(struct client *c, struct span between, bool ready)
 {
     uint8_t *buf = loop_scratch(c->thread->loop, 64);
     struct pgw_writer w = pgw_writer_of(buf, buf == NULL ? 0 : 64);
-    uint8_t secret[4];
-    uint32_t pid;
+    struct cancel_key key;
 
     pgw_build_authentication(&w, PGW_AUTH_OK);
 
     size_t head = w.len;
 
-    cancel_key_make(c, &pid, secret);
-    pgw_build_backend_key_data(&w, pid, pgw_span_of(secret, sizeof(secret)));
+    cancel_key_make(c, c->login->has_long_key, &key);
+    pgw_build_backend_key_data(&w, key.pid, pgw_span_of(key.secret, key.len));
     if (ready)
         pgw_build_ready_for_query(&w, PGW_TX_IDLE);
     if (w.full) {

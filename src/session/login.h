@@ -37,6 +37,7 @@ struct login {
     char user[CONF_NAME_MAX + 1];
     char database[CONF_NAME_MAX + 1];
     bool asked_ssl, asked_gssenc;
+    bool has_long_key;   /* it speaks protocol 3.2: its cancel key may be long */
     bool authenticating; /* auth is set up */
     bool working;        /* a helper has it */
     struct job job;

@@ -17,10 +17,18 @@
 #include "login.h"
 #include "pgwire/sqlstate.h"
 #include "weir/auth/users.h"
+#include "weir/base/clock.h"
+#include "weir/base/throttle.h"
 
 /* Slots are address space until they are used: enough for the highest max_client_conn there can be,
  * and for those who log in beside them. */
 #define CLIENTS_MAX (1U << 20)
+
+/* Wrong cancel keys that come from one place before others from there are not looked at, and the
+ * time after which one more is. A key of four bytes is guessed with one try in 2^32: by 3.2e7 tries
+ * a year, one place hits any client's query with a chance of 0.7 % a year. */
+#define CANCEL_GUESSES 100
+#define CANCEL_GUESS_NS NS_PER_S
 
 static struct shard *shard_of(const struct thread *t)
 {
@@ -71,11 +79,14 @@ int sessions_new(struct sessions **out, const struct sessions_config *config)
     if (config->users != NULL)
         users_get(config->users);
     digest_random(ss->mock_key, sizeof(ss->mock_key));
+    digest_random(ss->cancel_secret, sizeof(ss->cancel_secret));
 
     int error = slabs_new(ss);
 
     if (error == 0)
         error = known_new(&ss->known);
+    if (error == 0)
+        error = throttle_new(&ss->unknown_cancels, CANCEL_GUESSES, CANCEL_GUESS_NS);
     if (error == 0)
         error = shards_new(config->crew, ss);
     if (error < 0) {
@@ -96,9 +107,11 @@ void sessions_free(struct sessions *ss)
     slab_free(ss->clients);
     slab_free(ss->held);
     known_free(ss->known);
+    throttle_free(ss->unknown_cancels);
     users_put(ss->config.users);
     conf_put(ss->config.conf);
     digest_wipe(ss->mock_key, sizeof(ss->mock_key));
+    digest_wipe(ss->cancel_secret, sizeof(ss->cancel_secret));
     free(ss);
 }
 

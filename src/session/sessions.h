@@ -11,6 +11,7 @@
 
 struct known;
 struct shard;
+struct throttle;
 
 struct sessions {
     struct sessions_config config;
@@ -19,6 +20,8 @@ struct sessions {
     struct slab *held;    /* small pieces of held bytes */
     struct known *known;  /* settings that servers have taken */
     uint8_t mock_key[SHA256_LEN];
+    uint8_t cancel_secret[SHA256_LEN]; /* makes long cancel keys of short ones */
+    struct throttle *unknown_cancels;  /* by whence they come */
     _Atomic uint64_t next_client_id;
     _Atomic uint32_t n_logged_in; /* what max_client_conn counts: clients past their startup
                                      packet, services excepted */

@@ -18,6 +18,9 @@
 /* Room for the answer to a startup packet: what it may list beside its own names. */
 #define ANSWER_EXTRA 64
 
+/* What is new in 3.2 is the long cancel key. */
+#define NEWEST PGW_VERSION_3_2
+
 void startup_begin(struct client *c)
 {
     uint64_t timeout_ns = c->all->config.conf->weir.client_login_timeout_ns;
@@ -114,7 +117,7 @@ static bool negotiate(struct client *c, const struct pgw_startup *s)
     uint8_t *buf = loop_scratch(c->thread->loop, size);
     struct pgw_writer w = pgw_writer_of(buf, buf == NULL ? 0 : size);
 
-    pgw_build_negotiate_protocol_version(&w, PGW_VERSION_3_0, s);
+    pgw_build_negotiate_protocol_version(&w, s->version < NEWEST ? s->version : NEWEST, s);
     if (w.full) {
         client_refuse(c, PGW_STATE_OUT_OF_MEMORY, "no memory to answer the startup packet");
         return false;
@@ -167,8 +170,9 @@ static bool start_session(struct client *c, const struct pgw_startup *s, size_t 
     c->replication = s->replication;
     if (!admit(c) || !take_choice(c, s))
         return false;
-    if (pgw_startup_needs_negotiation(s, PGW_VERSION_3_0) && !negotiate(c, s))
+    if (pgw_startup_needs_negotiation(s, NEWEST) && !negotiate(c, s))
         return false;
+    l->has_long_key = s->version >= PGW_VERSION_3_2;
     login_consume(l, used);
     client_move(c, CLIENT_LOGIN);
     login_begin(c);
@@ -185,7 +189,7 @@ static bool take_packet(struct client *c, const struct pgw_startup *s, size_t us
     case PGW_STARTUP_GSSENC:
         return decline_encryption(c, &c->login->asked_gssenc, used);
     case PGW_STARTUP_CANCEL:
-        cancel_request(c->all, c->thread, s->cancel_pid, span_in(s->cancel_key));
+        cancel_request(c, s->cancel_pid, span_in(s->cancel_key));
         client_close(c, "cancel request");
         return false;
     case PGW_STARTUP_REFUSED:

@@ -78,4 +78,14 @@ uint16_t addr_port(const struct addr *a);
 NODISCARD int addr_local(int fd, struct addr *out);
 NODISCARD int addr_peer(int fd, struct addr *out);
 
+/* Whence a connection comes, for limits that each peer has of its own: the IPv4 address; of an IPv6
+ * address the first 64 bits, for within them a single host has as many as it likes (RFC 4291,
+ * 2.5.4); the user at the other end of a Unix socket, which has no address. To be compared and
+ * hashed as bytes. All zero: it cannot be told any more. */
+struct addr_origin {
+    uint64_t family;
+    uint64_t number;
+};
+struct addr_origin addr_origin(int fd);
+
 #endif

@@ -67,6 +67,7 @@ struct session_counters {
     struct counter n_lost_kept;       /* of their servers, those that were cleaned and kept */
     struct counter n_cancels;         /* cancel requests of clients that named one of ours */
     struct counter n_cancels_unknown; /* of requests whose key is nobody's */
+    struct counter n_cancels_dropped; /* unseen, for too many unknown ones came from there */
     struct counter n_stuck;           /* slow readers closed because memory ran out: 53200 */
     struct counter n_held_back;       /* pipelines stopped at a Sync for those who wait */
 };

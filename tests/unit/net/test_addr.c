@@ -2,6 +2,7 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "weir/net/addr.h"
 
@@ -254,4 +255,41 @@ Test(addr_list, failure_names_the_element)
                   (int)list.refused.len, (const char *)list.refused.ptr);
         cr_assert_eq(list.n, 0);
     }
+}
+
+static void check_origin(const char *text, struct addr_origin want)
+{
+    struct addr a;
+    struct addr_origin origin;
+    int listener, fd;
+
+    cr_assert_eq(addr_parse(span_str(text), 0, &a), ADDR_OK);
+    listener = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (listener < 0 || bind(listener, &a.any, a.len) != 0)
+        cr_skip_test("no %s on this machine", text);
+    cr_assert_eq(listen(listener, 1), 0);
+    cr_assert_eq(addr_local(listener, &a), 0);
+    fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(connect(fd, &a.any, a.len), 0);
+    origin = addr_origin(fd);
+    cr_expect_arr_eq(&origin, &want, sizeof(want), "%s", text);
+    close(fd);
+    close(listener);
+}
+
+Test(addr, origin)
+{
+    struct addr_origin unix_user = {.family = AF_UNIX, .number = getuid()};
+    struct addr_origin v4 = {.family = AF_INET, .number = htonl(INADDR_LOOPBACK)};
+    struct addr_origin nobody = addr_origin(-1), origin;
+    int pair[2];
+
+    cr_assert_eq(nobody.family, 0);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    origin = addr_origin(pair[0]);
+    cr_expect_arr_eq(&origin, &unix_user, sizeof(origin));
+    close(pair[0]);
+    close(pair[1]);
+    check_origin("127.0.0.1", v4);
+    check_origin("::1", (struct addr_origin){.family = AF_INET6}); /* its first half is zero */
 }

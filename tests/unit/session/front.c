@@ -267,8 +267,9 @@ static void accept_on(struct thread *self, void *ctx)
 }
 
 /* TCP, for a Unix socket does not tell a reset from an orderly end. */
-void front_connect_pair(int *client, int *accepted)
+static void connect_pair(in_addr_t source, int *client, int *accepted)
 {
+    const struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(source)};
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(a);
     struct timeval patience = {.tv_sec = FRONT_PATIENCE_S};
@@ -280,6 +281,7 @@ void front_connect_pair(int *client, int *accepted)
     cr_assert_eq(getsockname(listener, (struct sockaddr *)&a, &len), 0);
     *client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     cr_assert_geq(*client, 0);
+    cr_assert_eq(bind(*client, (const struct sockaddr *)&from, sizeof(from)), 0);
     cr_assert_eq(connect(*client, (struct sockaddr *)&a, len), 0);
     *accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     cr_assert_geq(*accepted, 0);
@@ -290,12 +292,22 @@ void front_connect_pair(int *client, int *accepted)
     setsockopt(*client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 }
 
+void front_connect_pair(int *client, int *accepted)
+{
+    connect_pair(INADDR_LOOPBACK, client, accepted);
+}
+
 int front_connect(struct front *f)
+{
+    return front_connect_from(f, INADDR_LOOPBACK);
+}
+
+int front_connect_from(struct front *f, in_addr_t source)
 {
     struct arrival a = {.sessions = f->sessions};
     int fd;
 
-    front_connect_pair(&fd, &a.fd);
+    connect_pair(source, &fd, &a.fd);
     front_do(f, 0, accept_on, &a);
     return fd;
 }

@@ -9,6 +9,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -91,6 +92,9 @@ uint64_t front_count(struct front *f, size_t offset_of_counter);
 /* ---- clients; the caller closes the descriptor ---- */
 
 int front_connect(struct front *f);
+
+/* The same, but from this address of the loopback network (INADDR_LOOPBACK + n). */
+int front_connect_from(struct front *f, in_addr_t source);
 
 /* The client's end, and the one to be given to sessions_accept(). */
 void front_connect_pair(int *client, int *accepted);

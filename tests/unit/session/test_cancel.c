@@ -10,17 +10,22 @@
 
 #define QUERY "Q\0\0\0\x0dselect 1\0"
 
-static void send_cancel(struct front *f, const uint8_t *key, size_t key_len)
+static void send_cancel_from(struct front *f, in_addr_t source, const uint8_t *key, size_t key_len)
 {
     uint8_t buf[64];
     struct pgw_writer w = pgw_writer_of(buf, sizeof(buf));
-    int fd = front_connect(f);
+    int fd = front_connect_from(f, source);
 
     pgw_build_cancel(&w, pgw_load_u32(key), pgw_span_of(key + 4, key_len - 4));
     say(fd, buf, w.len);
     hear_end(fd);
     close(fd);
     front_sync(f);
+}
+
+static void send_cancel(struct front *f, const uint8_t *key, size_t key_len)
+{
+    send_cancel_from(f, INADDR_LOOPBACK, key, key_len);
 }
 
 /* What a client that waits for a server is told when it is cancelled. */
@@ -68,6 +73,109 @@ FRONT_TEST(cancel, keys)
     front_await_clients(&f, 0);
     send_cancel(&f, key, KEY_LEN); /* its client has gone */
     cr_assert_eq(FRONT_COUNT(&f, n_cancels), 1);
+    front_fini(&f);
+}
+
+#define LONG_LEN (4 + SHA256_LEN)
+
+/* Logs in by this version of the protocol; the key of its BackendKeyData has key_len bytes. */
+static int log_in(struct front *f, uint32_t version, uint8_t *key, size_t key_len)
+{
+    uint8_t buf[128];
+    struct pgw_writer w = pgw_writer_of(buf, sizeof(buf));
+    const struct pgw_param params[] = {{pgw_span_str("user"), pgw_span_str(SCRIPT_USER)},
+                                       {pgw_span_str("database"), pgw_span_str("app")}};
+    struct heard h;
+    int fd = front_connect(f);
+
+    pgw_build_startup(&w, version, params, 2);
+    say(fd, buf, w.len);
+    do
+        hear(fd, &h);
+    while (h.type != PGW_B_BACKEND_KEY_DATA);
+    cr_assert_eq(h.len, key_len);
+    memcpy(key, h.body, key_len);
+    hear(fd, &h);
+    cr_assert_eq(h.type, PGW_B_READY_FOR_QUERY);
+    return fd;
+}
+
+/* From 3.2 on, a key that is short or wrong in any bit is nobody's. */
+FRONT_TEST(cancel, long_keys)
+{
+    struct front f;
+    uint8_t key[LONG_LEN], other[LONG_LEN], old[KEY_LEN];
+    int fds[3];
+
+    front_init(&f, &(struct front_config){.engine = *engine});
+    fds[0] = log_in(&f, PGW_VERSION_3_2, key, sizeof(key));
+    fds[1] = log_in(&f, PGW_VERSION_3_2, other, sizeof(other));
+    fds[2] = log_in(&f, PGW_VERSION(3, 1), old, sizeof(old));
+    cr_assert_neq(memcmp(key + 4, other + 4, SHA256_LEN), 0);
+    await_waiting(&f, fds[0]);
+    for (unsigned bit = 0; bit < 8 * LONG_LEN; bit++) {
+        uint8_t wrong[LONG_LEN];
+
+        memcpy(wrong, key, LONG_LEN);
+        wrong[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        send_cancel(&f, wrong, LONG_LEN);
+    }
+    memcpy(other, key, 4); /* the pid */
+    send_cancel(&f, other, LONG_LEN);
+    for (size_t len = KEY_LEN; len < LONG_LEN; len++)
+        send_cancel(&f, key, len);
+    cr_assert_eq(FRONT_COUNT(&f, n_cancels), 0);
+    cr_assert_eq(script_n_waiting(&f.pools.items[SCRIPT_APP]), 1, "a wrong key has hit");
+    send_cancel(&f, key, LONG_LEN); /* however many wrong ones came before */
+    hear_cancelled(fds[0]);
+    cr_assert_eq(FRONT_COUNT(&f, n_cancels), 1);
+    for (unsigned i = 0; i < 3; i++)
+        close(fds[i]);
+    front_fini(&f);
+}
+
+/* Many wrong keys: more from the same address are not looked at, those from others are. */
+FRONT_TEST(cancel, guesses)
+{
+    enum { N = 150 };
+    struct front f;
+    uint8_t key[KEY_LEN], wrong[KEY_LEN];
+    uint64_t n_dropped;
+    int fd;
+
+    front_init(&f, &(struct front_config){.engine = *engine});
+    fd = front_login(&f, "app", key);
+    await_waiting(&f, fd);
+    memcpy(wrong, key, KEY_LEN);
+    wrong[KEY_LEN - 1] ^= 1;
+    for (unsigned i = 0; i < N; i++)
+        send_cancel(&f, wrong, KEY_LEN);
+    n_dropped = FRONT_COUNT(&f, n_cancels_dropped);
+    cr_assert_eq(FRONT_COUNT(&f, n_cancels_unknown) + n_dropped, N);
+    cr_assert_geq(FRONT_COUNT(&f, n_cancels_unknown), 100);
+    cr_assert_gt(n_dropped, 0, "one more is looked at each second, and this took long");
+    send_cancel_from(&f, INADDR_LOOPBACK + 1, key, KEY_LEN);
+    hear_cancelled(fd);
+    cr_assert_eq(FRONT_COUNT(&f, n_cancels), 1);
+    close(fd);
+    front_fini(&f);
+    cr_assert_not_null(strstr(f.text, "too many unknown cancel keys address=127.0.0.1:"));
+}
+
+/* Right keys are not counted, however many come. */
+FRONT_TEST(cancel, right_keys_are_not_limited)
+{
+    enum { N = 150 };
+    struct front f;
+    uint8_t key[KEY_LEN];
+    int fd;
+
+    front_init(&f, &(struct front_config){.engine = *engine});
+    fd = front_login(&f, "app", key);
+    for (unsigned i = 0; i < N; i++)
+        send_cancel(&f, key, KEY_LEN);
+    cr_assert_eq(FRONT_COUNT(&f, n_cancels), N);
+    close(fd);
     front_fini(&f);
 }
 
@@ -140,9 +248,11 @@ static void cancel_and_close(struct thread *self, void *ctx)
 {
     const struct leaver *l = ctx;
     uint32_t pid = pgw_load_u32(l->key);
+    struct client *c = slab_at(l->sessions->clients, pid - 1);
 
-    cancel_request(l->sessions, self, pid, span_of(l->key + 4, 4));
-    client_close(slab_at(l->sessions->clients, pid - 1), "test");
+    (void)self;
+    cancel_request(c, pid, span_of(l->key + 4, 4));
+    client_close(c, "test");
 }
 
 FRONT_TEST(cancel, client_leaves_first)

@@ -226,16 +226,19 @@ FRONT_TEST(startup, version_2)
     front_fini(&f);
 }
 
-/* Later versions and options are declined in one message, and the login goes on. */
+/* Versions later than 3.2 and options are declined in one message, and the login goes on. */
 FRONT_TEST(startup, negotiation)
 {
     static const struct {
         uint32_t version;
         const char *option;
         uint32_t n_options;
-    } cases[] = {{PGW_VERSION_3_2, NULL, 0},
-                 {PGW_VERSION_3_0, "_pq_.shoe_size", 1},
-                 {PGW_VERSION(3, 9), "_pq_.x", 1}};
+        uint32_t told;
+    } cases[] = {{PGW_VERSION(3, 3), NULL, 0, PGW_VERSION_3_2},
+                 {PGW_VERSION_3_0, "_pq_.shoe_size", 1, PGW_VERSION_3_0},
+                 {PGW_VERSION(3, 1), "_pq_.x", 1, PGW_VERSION(3, 1)},
+                 {PGW_VERSION_3_2, "_pq_.x", 1, PGW_VERSION_3_2},
+                 {PGW_VERSION(3, 9999), "_pq_.x", 1, PGW_VERSION_3_2}};
     struct front f;
 
     front_init(&f, &(struct front_config){.engine = *engine});
@@ -256,9 +259,10 @@ FRONT_TEST(startup, negotiation)
         cr_assert_eq(h.type, PGW_B_NEGOTIATE_PROTOCOL_VERSION);
         cr_assert_eq(pgw_read_negotiate_protocol_version(pgw_span_of(h.body, h.len), &said),
                      PGW_READY);
-        cr_assert_eq(said.version, PGW_VERSION_3_0);
+        cr_assert_eq(said.version, cases[i].told);
         cr_assert_eq(said.n_options, cases[i].n_options);
-        hear_greeting(fd, NULL);
+        hear(fd, &h);
+        cr_assert_eq(h.type, PGW_B_AUTHENTICATION);
         close(fd);
     }
     front_fini(&f);
