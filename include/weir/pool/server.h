@@ -30,6 +30,7 @@
 
 struct cancel;
 struct greeting;
+struct inspection;
 struct own;
 struct prepared;
 struct pool;
@@ -100,6 +101,8 @@ struct server {
     struct prepared *prepared; /* statements it has; NULL: none yet */
     uint64_t unnamed;          /* id of its unnamed statement; 0: none */
     struct pairs settings;     /* what it was given or reported last, where somebody cared */
+    struct inspection
+        *inspection; /* while SERVER_RESETTING; NULL: what resets it is its client's */
     struct pgw_walker from_server;
     struct pgw_reply_queue replies;
     struct wheel_timer timer;   /* also control's */

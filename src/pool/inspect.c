@@ -1,0 +1,599 @@
+/*
+ * An inspection: a Query that asks, a Query that cleans what is there and does not move, and at
+ * last the server in somebody's hand again. See weir/pool/inspect.h, and leftovers.h for the texts.
+ *
+ *   nothing is asked, or the question was refused   all that it could have found is cleaned unseen
+ *   ... and it was about statements                 given up: nobody knows their names
+ *   the cleaning is refused                         the server ends itself (exit_on_error)
+ *   something is there that moves                   it stays, unless nobody is there to move it to
+ *
+ * Invariant: from inspect_begin() on the stream is attached and one Query of ours is under way,
+ * until the server is given back, given up, or only its closed() is still to come.
+ * Runs on: the thread that holds the server, a reactor or control.
+ */
+#include "weir/pool/inspect.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pgwire/frame.h"
+#include "pgwire/message_backend.h"
+#include "weir/auth/wire.h"
+#include "weir/base/clock.h"
+#include "weir/base/log.h"
+#include "weir/pool/settable.h"
+
+#include "internal.h"
+#include "leftovers.h"
+
+/* For everything; the question takes half a millisecond. */
+#define TIME_MAX_NS (5 * NS_PER_S)
+
+/* A message that is not whole yet. The longest row has a statement's text, which may be of twice as
+ * many bytes in another encoding; notices may be longer, and then the server is given up. */
+#define INPUT_MIN 4096
+#define INPUT_MAX (256U << 10)
+
+#define MOVING (STATE_BIT(STATE_SETTINGS) | STATE_BIT(STATE_STATEMENTS))
+
+struct inspection {
+    struct server *server;
+    struct thread *self;
+    inspect_done *done; /* NULL: nobody is there to whom anything could move */
+    void *ctx;
+
+    unsigned kinds;
+    bool always, unknown_names;
+    struct pairs names; /* that are asked about */
+
+    struct leftovers left;
+    unsigned cleaning;  /* bits: what the Query under way cleans; 0: it is the question */
+    unsigned cleaned;   /* bits: what has been cleaned */
+    bool cleans_moving; /* so does it with statements that could have moved */
+    bool was_refused;
+    bool is_over; /* only its server's stream is to be closed, or drained */
+
+    uint8_t *text; /* the Query under way: it may be sent from here */
+    uint8_t *in;   /* what came and is not a whole message */
+    size_t n_in, in_size;
+};
+
+static void inspection_free(struct inspection *i)
+{
+    leftovers_fini(&i->left);
+    pairs_fini(&i->names);
+    free(i->text);
+    free(i->in);
+    free(i);
+}
+
+static struct server *server_of(struct sock *sock)
+{
+    return CONTAINER_OF(stream_of(sock), struct server, stream);
+}
+
+/* ---- the end ---- */
+
+/* Tells whoever began it, unless nobody wants to hear. */
+static void answer(struct inspection *i, struct server *s)
+{
+    if (i->done != NULL)
+        i->done(i->ctx, i->self, s, s == NULL ? NULL : &i->left.found);
+    else if (s != NULL)
+        pool_release(i->self, s);
+}
+
+static void part(struct inspection *i)
+{
+    struct server *s = i->server;
+
+    loop_timer_clear(i->self->loop, &s->timer);
+    s->inspection = NULL;
+    stream_detach(&s->stream);
+}
+
+static void give_up(struct inspection *i, const char *why)
+{
+    struct server *s = i->server;
+    inspect_done *done = i->done;
+    void *ctx = i->ctx;
+    struct thread *self = i->self;
+
+    log_warning(&s->log, "server lost while it was inspected", "why=%s", why);
+    if (stream_detachable(&s->stream)) {
+        part(i);
+        inspection_free(i);
+        pool_discard(self, s, false);
+    } else {
+        loop_timer_clear(self->loop, &s->timer);
+        i->done = NULL;
+        i->is_over = true;
+        stream_close(&s->stream); /* closed() discards it */
+    }
+    if (done != NULL)
+        done(ctx, self, NULL, NULL);
+}
+
+/* "temp:2 settings": of what was cleaned, how much if that is known. */
+static void describe(const struct inspection *i, char *out, size_t size)
+{
+    size_t len = 0;
+
+    out[0] = '\0';
+    for (unsigned kind = 0; kind < STATE_N_KINDS && len < size; kind++) {
+        const char *space = len == 0 ? "" : ",", *name = state_kind_name(kind);
+        unsigned n = i->left.found.n[kind];
+
+        if ((i->cleaned & STATE_BIT(kind)) == 0)
+            continue;
+        if (n > 0)
+            len += (size_t)snprintf(out + len, size - len, "%s%s:%u", space, name, n);
+        else
+            len += (size_t)snprintf(out + len, size - len, "%s%s", space, name);
+    }
+}
+
+static void report(const struct inspection *i)
+{
+    const struct server *s = i->server;
+    char what[128];
+
+    if ((i->cleaned & LEFTOVERS_ASKED & (i->left.found.found | ~i->left.found.answered)) == 0)
+        return; /* nothing is known to have been there */
+    describe(i, what, sizeof(what));
+    log_info(&s->log, "server cleaned", "client=c%" PRIu64 " what=%s",
+             atomic_load_explicit(&s->client_id, memory_order_relaxed), what); /* for people */
+}
+
+static void finish(struct inspection *i)
+{
+    struct server *s = i->server;
+
+    i->is_over = true;
+    if (stream_unsent(&s->stream) > 0) {
+        stream_set_watermark(&s->stream, 0, 0); /* drained() comes when the last byte is out */
+        return;
+    }
+    if (!stream_detachable(&s->stream))
+        return; /* ended() is due */
+    report(i);
+    part(i);
+    server_move(s, SERVER_ACTIVE);
+    answer(i, s);
+    inspection_free(i);
+}
+
+/* ---- asking and cleaning ---- */
+
+static bool is_alone(const struct inspection *i)
+{
+    return i->done == NULL;
+}
+
+static const struct pairs none;
+
+/* What is to be cleaned, and has not been. */
+static unsigned due(const struct inspection *i)
+{
+    const struct leftovers *l = &i->left;
+    unsigned unseen = i->kinds & LEFTOVERS_ASKED & ~l->found.answered;
+    unsigned due = unseen | l->found.found;
+
+    due |= i->always ? i->kinds : i->kinds & STATE_BIT(STATE_SEQUENCES);
+    due &= ~(i->cleaned | MOVING);
+    if (!l->found.was_reset && (i->kinds & STATE_BIT(STATE_SETTINGS)) != 0 &&
+        ((unseen & STATE_BIT(STATE_SETTINGS)) != 0 || i->always || i->unknown_names ||
+         l->must_reset || (is_alone(i) && l->found.settings.len > 0)))
+        due |= STATE_BIT(STATE_SETTINGS);
+    if (l->dropped.len > 0 || (is_alone(i) && l->found.statements.len > 0))
+        due |= STATE_BIT(STATE_STATEMENTS);
+    return due;
+}
+
+/* Sets i->text to a Query: the question, or a cleaning. False: no memory. */
+static bool build(struct inspection *i, size_t *len)
+{
+    const struct pairs *moving = i->cleans_moving ? &i->left.found.statements : &none;
+    size_t size = i->cleaning == 0 ? leftovers_question_max(i->kinds, &i->names)
+                                   : leftovers_cleaning_max(&i->left.dropped, moving);
+    struct pgw_writer w;
+
+    free(i->text);
+    i->text = malloc(size);
+    if (i->text == NULL)
+        return false;
+    w = pgw_writer_of(i->text, size);
+    if (i->cleaning == 0)
+        leftovers_ask(&w, i->kinds, &i->names);
+    else
+        leftovers_clean(&w, i->cleaning, &i->left.dropped, moving);
+    ASSERT(!w.full);
+    *len = w.len;
+    return true;
+}
+
+/* Of what can be set, the server will have nothing but what it had at login. */
+static void forget_settings(struct server *s)
+{
+    struct pair pair;
+    size_t at = 0, before = 0;
+
+    while (pairs_next(&s->settings, &at, &pair)) {
+        if (settable_has(pair.name)) {
+            pairs_remove(&s->settings, pair.name);
+            at = before;
+        } else {
+            before = at;
+        }
+    }
+    s->settings_doubted = false;
+}
+
+static void send_text(struct inspection *i, size_t len)
+{
+    struct server *s = i->server;
+    enum pgw_reply_outcome outcome =
+        pgw_reply_sent(&s->replies, PGW_REPLY_QUERY, PGW_REPLY_SWALLOW, 0);
+
+    ASSERT(outcome == PGW_REPLY_NOTED); /* it was at rest */
+    if ((i->cleaning & STATE_BIT(STATE_SETTINGS)) != 0)
+        forget_settings(s);
+    s->unnamed = 0;
+    stream_send(&s->stream, span_of(i->text, len));
+    stream_receive_once(&s->stream);
+}
+
+static void clean(struct inspection *i)
+{
+    size_t len;
+
+    i->cleaning = due(i);
+    i->cleans_moving = is_alone(i);
+    if (i->cleaning == 0)
+        finish(i);
+    else if (!build(i, &len))
+        give_up(i, "no memory");
+    else
+        send_text(i, len);
+}
+
+static void note_cleaned(struct inspection *i)
+{
+    i->cleaned |= i->cleaning;
+    if ((i->cleaning & STATE_BIT(STATE_SETTINGS)) != 0)
+        i->left.found.was_reset = true;
+    pairs_clear(&i->left.dropped);
+    if (i->cleans_moving)
+        pairs_clear(&i->left.found.statements);
+}
+
+/* What the server has, as it says itself. False: no memory. */
+static bool note_settings(struct inspection *i)
+{
+    struct server *s = i->server;
+    struct pairs now = {NULL, 0, 0, false};
+    struct pair pair;
+    size_t at = 0;
+    bool ok = pairs_copy(&now, &i->left.found.settings);
+
+    while (ok && pairs_next(&s->settings, &at, &pair))
+        if (!settable_has(pair.name))
+            ok = pairs_put(&now, pair.name, pair.value);
+    if (ok) {
+        pairs_fini(&s->settings);
+        s->settings = now;
+        s->settings_doubted = false;
+    } else {
+        pairs_fini(&now);
+    }
+    return ok;
+}
+
+static void question_answered(struct inspection *i)
+{
+    if (i->was_refused) {
+        /* Half an answer is none. */
+        i->was_refused = false;
+        leftovers_fini(&i->left);
+        leftovers_init(&i->left);
+        if ((i->kinds & STATE_BIT(STATE_STATEMENTS)) != 0) {
+            give_up(i, "it did not say which statements SQL has prepared");
+            return;
+        }
+    } else {
+        i->left.found.answered = i->kinds & LEFTOVERS_ASKED;
+        if ((i->kinds & STATE_BIT(STATE_SETTINGS)) != 0 && !note_settings(i)) {
+            give_up(i, "no memory");
+            return;
+        }
+    }
+    clean(i);
+}
+
+static void query_answered(struct inspection *i)
+{
+    if (i->cleaning == 0) {
+        question_answered(i);
+    } else if (i->was_refused) {
+        give_up(i, "it cannot be cleaned");
+    } else {
+        note_cleaned(i);
+        clean(i); /* what was to move may have nowhere to go by now */
+    }
+}
+
+/* ---- what the server says ---- */
+
+/* The first letter of the severity: an error may end the session. */
+static uint8_t severity(struct pgw_span body)
+{
+    struct pgw_report_fields fields;
+
+    if (pgw_read_report(body, &fields) != PGW_READY || fields.severity.len == 0)
+        return 'E';
+    return fields.severity.ptr[0];
+}
+
+static void note_refusal(struct inspection *i, struct pgw_span body)
+{
+    struct pgw_report_fields fields;
+
+    i->was_refused = true;
+    if (pgw_read_report(body, &fields) == PGW_READY)
+        log_info(&i->server->log, "inspection refused", "sqlstate=%.*s message=%.*s",
+                 (int)fields.sqlstate.len, (const char *)fields.sqlstate.ptr,
+                 (int)fields.message.len, (const char *)fields.message.ptr);
+}
+
+/* NULL, or why it cannot go on with this server. */
+static const char *note_report(struct server *s, struct pgw_span body)
+{
+    struct pgw_param param;
+
+    if (pgw_read_parameter_status(body, &param) != PGW_READY)
+        return "it broke the protocol";
+    return pairs_put(&s->settings, span_in(param.name), span_in(param.value)) ? NULL : "no memory";
+}
+
+static const char *take_row(struct inspection *i, struct pgw_span body)
+{
+    struct span login = span_str(i->server->pool->conf.user);
+
+    if (i->cleaning != 0)
+        return NULL; /* of pg_advisory_unlock_all() */
+    switch (leftovers_take(&i->left, body, login)) {
+    case LEFTOVERS_TAKEN:
+        return NULL;
+    case LEFTOVERS_INVALID:
+        return "its answer makes no sense";
+    case LEFTOVERS_TOO_MANY:
+        return "there are too many statements that SQL has prepared";
+    case LEFTOVERS_NO_MEMORY:
+        break;
+    }
+    return "no memory";
+}
+
+/* Notices and notifications are dropped. NULL, or as above. */
+static const char *take_message(struct inspection *i, const struct pgw_frame *f)
+{
+    struct server *s = i->server;
+    struct pgw_reply_verdict verdict;
+    uint8_t detail = 0;
+
+    if (f->type == PGW_B_READY_FOR_QUERY)
+        detail = f->body.ptr[0];
+    else if (f->type == PGW_B_ERROR_RESPONSE)
+        detail = severity(f->body);
+    if (pgw_reply_received(&s->replies, f->type, detail, &verdict) == PGW_REPLY_VIOLATION)
+        return "it broke the protocol";
+    if (s->replies.is_over)
+        return "it ended the session";
+    if (f->type == PGW_B_ERROR_RESPONSE)
+        note_refusal(i, f->body);
+    if (f->type == PGW_B_PARAMETER_STATUS)
+        return note_report(s, f->body);
+    return f->type == PGW_B_DATA_ROW ? take_row(i, f->body) : NULL;
+}
+
+/* Takes what is whole of *data, which moves on. NULL, or as above. */
+static const char *take_messages(struct inspection *i, struct pgw_span *data)
+{
+    enum pgw_answer answer = PGW_READY;
+    const char *why = NULL;
+    struct pgw_frame frame;
+
+    while (why == NULL && (answer = pgw_frame_next(pgw_backend_rules, data, &frame)) == PGW_READY)
+        why = take_message(i, &frame);
+    return answer == PGW_INVALID ? "it broke the protocol" : why;
+}
+
+/* False: no memory, or more than there may be. */
+static bool keep(struct inspection *i, struct pgw_span data)
+{
+    size_t need = i->n_in + data.len, size = i->in_size == 0 ? INPUT_MIN : i->in_size;
+    uint8_t *in;
+
+    if (data.len == 0)
+        return true;
+    while (size < need)
+        size *= 2;
+    if (size > INPUT_MAX)
+        return false;
+    if (size > i->in_size) {
+        in = realloc(i->in, size);
+        if (in == NULL)
+            return false;
+        i->in = in;
+        i->in_size = size;
+    }
+    memcpy(i->in + i->n_in, data.ptr, data.len);
+    i->n_in = need;
+    return true;
+}
+
+/* Straight from the loop's buffer but for what that cuts. */
+static const char *take(struct inspection *i, struct span data)
+{
+    struct pgw_span left = span_out(data);
+    const char *why;
+
+    if (i->n_in == 0) {
+        why = take_messages(i, &left);
+        return why == NULL && !keep(i, left) ? "it says too much at a time" : why;
+    }
+    if (!keep(i, left))
+        return "it says too much at a time";
+    left = pgw_span_of(i->in, i->n_in);
+    why = take_messages(i, &left);
+    memmove(i->in, left.ptr, left.len);
+    i->n_in = left.len;
+    return why;
+}
+
+static void received(struct sock *sock, struct span data)
+{
+    struct server *s = server_of(sock);
+    struct inspection *i = s->inspection;
+    const char *why = take(i, data);
+
+    if (why != NULL)
+        give_up(i, why);
+    else if (pgw_reply_is_owed(&s->replies) || i->n_in > 0)
+        stream_receive_once(&s->stream);
+    else if (!pgw_reply_is_at_rest(&s->replies))
+        give_up(i, "it broke the protocol");
+    else
+        query_answered(i);
+}
+
+static void ended(struct sock *sock, int error)
+{
+    struct server *s = server_of(sock);
+
+    (void)error; /* however it ended */
+    s->has_ended = true;
+    give_up(s->inspection, "it ended");
+}
+
+static void drained(struct sock *sock)
+{
+    struct inspection *i = server_of(sock)->inspection;
+
+    if (i->is_over)
+        finish(i);
+}
+
+/* give_up() closed it. */
+static void closed(struct sock *sock)
+{
+    struct server *s = server_of(sock);
+    struct inspection *i = s->inspection;
+    struct thread *self = i->self;
+
+    s->inspection = NULL;
+    inspection_free(i);
+    pool_discard(self, s, false);
+}
+
+static const struct sock_ops inspect_ops = {
+    .received = received,
+    .ended = ended,
+    .drained = drained,
+    .closed = closed,
+};
+
+static void overdue(struct wheel_timer *t)
+{
+    struct server *s = CONTAINER_OF(t, struct server, timer);
+
+    give_up(s->inspection, "it did not answer in time");
+}
+
+/* ---- the beginning ---- */
+
+/* False: no memory. */
+static bool add_name(struct inspection *i, struct span name)
+{
+    if (!leftovers_can_ask(name))
+        i->unknown_names = true;
+    else
+        return pairs_put(&i->names, name, span_str(""));
+    return true;
+}
+
+/* Parameters that pg_settings may not list: those named in the order and those that the server is
+ * said to have. */
+static bool add_names(struct inspection *i, const struct pairs *names)
+{
+    const struct pairs *there = &i->server->settings;
+    struct pair pair;
+    size_t at = 0;
+    bool ok = true;
+
+    while (ok && names != NULL && pairs_next(names, &at, &pair))
+        ok = add_name(i, pair.name);
+    for (at = 0; ok && pairs_next(there, &at, &pair);)
+        if (memchr(pair.name.ptr, '.', pair.name.len) != NULL)
+            ok = add_name(i, pair.name);
+    return ok;
+}
+
+static struct inspection *inspection_new(struct server *s, struct thread *self,
+                                         const struct inspect_order *o, size_t *len)
+{
+    struct inspection *i = calloc(1, sizeof(*i));
+
+    if (i == NULL)
+        return NULL;
+    i->server = s;
+    i->self = self;
+    i->kinds = o->kinds;
+    i->always = o->always;
+    i->unknown_names = o->unknown_names;
+    leftovers_init(&i->left);
+    if ((o->kinds & LEFTOVERS_ASKED) == 0)
+        i->cleaning = o->kinds;
+    if (add_names(i, o->names) && build(i, len))
+        return i;
+    inspection_free(i);
+    return NULL;
+}
+
+int inspect_begin(struct server *s, struct thread *self, const struct inspect_order *o,
+                  inspect_done *done, void *ctx)
+{
+    struct inspection *i;
+    size_t len;
+
+    ASSERT(o->kinds != 0 && (o->kinds & ~STATE_ALL) == 0);
+    ASSERT(stream_detached(&s->stream) && pgw_reply_is_at_rest(&s->replies));
+    ASSERT(s->n_cancels == 0 && !wheel_armed(&s->timer));
+    i = inspection_new(s, self, o, &len);
+    if (i == NULL)
+        return -ENOMEM;
+    i->done = done;
+    i->ctx = ctx;
+    s->inspection = i;
+    s->thread = self;
+    server_move(s, SERVER_RESETTING);
+    stream_attach(&s->stream, self->loop, &inspect_ops);
+    s->timer.fire = overdue;
+    loop_timer_set(self->loop, &s->timer, TIME_MAX_NS);
+    send_text(i, len);
+    return 0;
+}
+
+void inspect_disown(struct server *s)
+{
+    s->inspection->done = NULL;
+}
+
+void inspect_and_release(struct server *s, struct thread *self, const struct inspect_order *o)
+{
+    if (inspect_begin(s, self, o, NULL, NULL) != 0)
+        pool_discard(self, s, true);
+}
