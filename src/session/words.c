@@ -6,6 +6,16 @@
 #include "pgwire/message_backend.h"
 #include "pgwire/sqlstate.h"
 
+/* How many bytes of a text that is too long: in UTF-8, its last letter is whole. */
+static size_t cut(struct pgw_span text, size_t max)
+{
+    size_t n = max;
+
+    while (n > max - 3 && (text.ptr[n] & 0xC0) == 0x80)
+        n--;
+    return n;
+}
+
 void words_read(struct pgw_span body, struct words *out)
 {
     struct pgw_field field;
@@ -18,7 +28,7 @@ void words_read(struct pgw_span body, struct words *out)
         if (field.code == PGW_FIELD_SQLSTATE && n == PGW_SQLSTATE_LEN)
             memcpy(out->sqlstate, field.value.ptr, n);
         if (field.code == PGW_FIELD_MESSAGE) {
-            n = n < sizeof(out->message) ? n : sizeof(out->message) - 1;
+            n = n < sizeof(out->message) ? n : cut(field.value, sizeof(out->message) - 1);
             memcpy(out->message, field.value.ptr, n);
             out->message[n] = '\0';
         }

@@ -7,7 +7,7 @@
 
 struct words {
     char sqlstate[PGW_SQLSTATE_LEN + 1];
-    char message[256]; /* cut to fit */
+    char message[256]; /* cut to fit, between two letters of UTF-8 */
 };
 
 /* body is that of an ErrorResponse or its beginning: fields are taken as far as they are whole, for

@@ -33,3 +33,25 @@ Test(words, a_long_message_is_cut)
     words_read(pgw_span_of(body, sizeof(body)), &words);
     cr_assert_eq(strlen(words.message), sizeof(words.message) - 1);
 }
+
+Test(words, a_long_message_is_cut_between_letters)
+{
+    static const char *const letters[] = {"\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x90\x98"};
+
+    for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++) {
+        size_t size = strlen(letters[i]);
+
+        for (size_t before = 0; before < size; before++) {
+            struct words words;
+            char body[1024] = "M";
+            size_t len = 1 + before;
+
+            memset(body + 1, 'x', before);
+            for (; len + size < sizeof(body) - 2; len += size)
+                memcpy(body + len, letters[i], size);
+            words_read(pgw_span_of(body, len + 2), &words);
+            cr_assert_eq((strlen(words.message) - before) % size, 0);
+            cr_assert_gt(strlen(words.message), sizeof(words.message) - 1 - size);
+        }
+    }
+}
