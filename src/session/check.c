@@ -99,6 +99,14 @@ static bool note_taken(struct client *c, struct server *s)
     return pairs_copy(&k->startup, &k->wanted) && settings_note_there(s, &k->wanted);
 }
 
+/* As PostgreSQL does. */
+static void refuse(struct client *c, struct words words)
+{
+    const struct pgw_report report = words_report(&words, "FATAL");
+
+    client_refuse_as(c, &report);
+}
+
 static void finish(struct client *c)
 {
     struct login *l = c->login;
@@ -118,7 +126,7 @@ static void finish(struct client *c)
         pool_release(c->thread, s);
     }
     if (refused)
-        client_refuse(c, l->words.sqlstate, "%s", l->words.message);
+        refuse(c, l->words);
     else
         login_checked(c);
 }

@@ -268,11 +268,9 @@ void client_close_sent(struct client *c, const char *why)
     leave(c, why);
 }
 
-static void send_fatal(struct client *c, const char *sqlstate, const char *message)
+static void send_report(struct client *c, const struct pgw_report *report)
 {
-    const struct pgw_report report = {
-        .severity = "FATAL", .sqlstate = sqlstate, .message = message};
-    size_t size = REFUSAL_MAX + 128;
+    size_t size = 3 * REFUSAL_MAX + 128;
     void *buf = loop_scratch(c->thread->loop, size);
 
     if (buf == NULL)
@@ -280,7 +278,7 @@ static void send_fatal(struct client *c, const char *sqlstate, const char *messa
 
     struct pgw_writer w = pgw_writer_of(buf, size);
 
-    pgw_build_error(&w, &report);
+    pgw_build_error(&w, report);
     stream_send(&c->stream, span_in(pgw_writer_span(&w)));
 }
 
@@ -292,23 +290,29 @@ const char *client_log_error(const struct client *c, const char *sqlstate, const
     return "refused";
 }
 
-void client_refuse(struct client *c, const char *sqlstate, const char *message, ...)
+void client_refuse_as(struct client *c, const struct pgw_report *report)
 {
     struct session_counters *counters = &c->shard->counters;
-    char text[REFUSAL_MAX];
     const char *why;
+
+    if (c->phase == CLIENT_STARTUP || c->phase == CLIENT_LOGIN || c->phase == CLIENT_COLD)
+        counter_add(&counters->n_refused, 1);
+    if (strcmp(report->sqlstate, PGW_STATE_PROTOCOL_VIOLATION) == 0)
+        counter_add(&counters->n_violations, 1);
+    why = client_log_error(c, report->sqlstate, report->message);
+    if (c->server == NULL || !answer_is_cut(c->server))
+        send_report(c, report);
+    client_close_sent(c, why);
+}
+
+void client_refuse(struct client *c, const char *sqlstate, const char *message, ...)
+{
+    char text[REFUSAL_MAX];
+    const struct pgw_report report = {.severity = "FATAL", .sqlstate = sqlstate, .message = text};
     va_list args;
 
     va_start(args, message);
     vsnprintf(text, sizeof(text), message, args);
     va_end(args);
-
-    if (c->phase == CLIENT_STARTUP || c->phase == CLIENT_LOGIN || c->phase == CLIENT_COLD)
-        counter_add(&counters->n_refused, 1);
-    if (strcmp(sqlstate, PGW_STATE_PROTOCOL_VIOLATION) == 0)
-        counter_add(&counters->n_violations, 1);
-    why = client_log_error(c, sqlstate, text);
-    if (c->server == NULL || !answer_is_cut(c->server))
-        send_fatal(c, sqlstate, text);
-    client_close_sent(c, why);
+    client_refuse_as(c, &report);
 }

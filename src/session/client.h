@@ -46,6 +46,7 @@
 
 struct guest_input;
 struct login;
+struct pgw_report;
 struct prepares;
 
 enum client_phase {
@@ -171,6 +172,9 @@ void client_check(const struct client *c);
  * message nothing can be said to it. */
 void client_refuse(struct client *c, const char *sqlstate, const char *message, ...)
     PRINTF_LIKE(3, 4);
+
+/* The same, of which more is to be told. No text is longer than 511 bytes. */
+void client_refuse_as(struct client *c, const struct pgw_report *report);
 
 /* The line of such an error, for who sends it otherwise. Returns why the client leaves: message, or
  * a literal if that is in the log now. */

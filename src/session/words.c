@@ -16,21 +16,37 @@ static size_t cut(struct pgw_span text, size_t max)
     return n;
 }
 
+static void keep(struct pgw_span text, char out[WORDS_SIZE])
+{
+    size_t n = text.len < WORDS_SIZE ? text.len : cut(text, WORDS_SIZE - 1);
+
+    memcpy(out, text.ptr, n);
+    out[n] = '\0';
+}
+
 void words_read(struct pgw_span body, struct words *out)
 {
     struct pgw_field field;
 
     *out = (struct words){PGW_STATE_CANT_CHANGE_RUNTIME_PARAM,
-                          "the server has refused a setting of this session"};
+                          "the server has refused a setting of this session", "", ""};
     while (pgw_field_next(&body, &field)) {
-        size_t n = field.value.len;
-
-        if (field.code == PGW_FIELD_SQLSTATE && n == PGW_SQLSTATE_LEN)
-            memcpy(out->sqlstate, field.value.ptr, n);
-        if (field.code == PGW_FIELD_MESSAGE) {
-            n = n < sizeof(out->message) ? n : cut(field.value, sizeof(out->message) - 1);
-            memcpy(out->message, field.value.ptr, n);
-            out->message[n] = '\0';
-        }
+        if (field.code == PGW_FIELD_SQLSTATE && field.value.len == PGW_SQLSTATE_LEN)
+            memcpy(out->sqlstate, field.value.ptr, PGW_SQLSTATE_LEN);
+        else if (field.code == PGW_FIELD_MESSAGE)
+            keep(field.value, out->message);
+        else if (field.code == PGW_FIELD_DETAIL)
+            keep(field.value, out->detail);
+        else if (field.code == PGW_FIELD_HINT)
+            keep(field.value, out->hint);
     }
+}
+
+struct pgw_report words_report(const struct words *w, const char *severity)
+{
+    return (struct pgw_report){.severity = severity,
+                               .sqlstate = w->sqlstate,
+                               .message = w->message,
+                               .detail = w->detail[0] == '\0' ? NULL : w->detail,
+                               .hint = w->hint[0] == '\0' ? NULL : w->hint};
 }

@@ -5,6 +5,25 @@
 
 #define FIELDS "SFATAL\0VFATAL\0C22023\0Mno such value\0Fguc.c\0"
 
+Test(words, all_that_is_told_again)
+{
+    static const char fields[] = "SFEHLER\0VERROR\0C22P02\0Mno\0Done\0Htwo\0Wthree\0";
+    struct words words;
+    struct pgw_report report;
+
+    words_read(pgw_span_of(fields, sizeof(fields)), &words);
+    report = words_report(&words, "FATAL");
+    cr_assert_str_eq(report.severity, "FATAL");
+    cr_assert_str_eq(report.sqlstate, "22P02");
+    cr_assert_str_eq(report.message, "no");
+    cr_assert_str_eq(report.detail, "one");
+    cr_assert_str_eq(report.hint, "two");
+    words_read(pgw_span_of(FIELDS, sizeof(FIELDS)), &words);
+    report = words_report(&words, "FATAL");
+    cr_assert_null(report.detail);
+    cr_assert_null(report.hint);
+}
+
 /* Cut anywhere, what is whole is taken. */
 Test(words, an_error_that_is_cut)
 {
