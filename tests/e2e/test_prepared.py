@@ -290,14 +290,23 @@ def after_pipeline():
 for at in range(len(PIPELINE) + 1):
     for number, wrong in enumerate(ERRORS):
         TABLE[f"error {number} at {at}"] = [Step(*PIPELINE[:at], wrong, *PIPELINE[at:], SYNC), *after_pipeline()]
-for n in (1, 10, 1000):
-    TABLE[f"pipeline of {n} batches"] = [
-        Step(*[prepared(f"s{i}", f"select {i}") + SYNC for i in range(n)]),
-        Step(*[bind(name=f"s{i}") + execute() + SYNC for i in range(n)])]
-    TABLE[f"batch of {n}, an error in the middle"] = [
-        Step(*[prepared(f"s{i}", f"select {i}") for i in range(n)], bind(name="no"),
-             *[prepared(f"t{i}", f"select {i}") for i in range(n)], SYNC),
-        Step(*[bind(name=f"s{i}") + execute() for i in range(n)], SYNC), Step(bind(name="t0"), SYNC)]
+
+
+def pipeline(n, end, at=None, wrong=b""):
+    """n statements, each prepared and used, with this behind each and the error at its place."""
+    parts = [prepared(f"s{i}", f"select {i}") + end for i in range(n)]
+    if at is not None:
+        parts.insert(at, wrong + end)
+    return [Step(*parts, SYNC), Step(*[bind(name=f"s{i}") + execute() + end for i in range(n)], SYNC),
+            *after_pipeline()]
+
+
+for end, words, some in ((SYNC, "a Sync behind each", (0, 999)), (FLUSH, "a Flush behind each", (1,)),
+                         (b"", "one Sync", (500,))):
+    for n, places in ((1, range(2)), (10, range(11)), (1000, some)):
+        TABLE[f"pipeline of {n}, {words}"] = pipeline(n, end)
+        for at in places:
+            TABLE[f"pipeline of {n}, {words}, error at {at}"] = pipeline(n, end, at, ERRORS[at % len(ERRORS)])
 
 
 class TableTest(unittest.TestCase):
@@ -360,7 +369,7 @@ class TableTest(unittest.TestCase):
         with temporary_folder() as folder, Chopper(postgres, folder) as chopper, \
                 Relay(chopper, pool_size=1, unix_socket_dir=folder) as weir:
             path = f"{folder}/.s.PGSQL.{weir.address[1]}"
-            for name in names if SOAK else random.Random(6).sample(names, len(names) // 2):
+            for name in names if SOAK else random.Random(6).sample(names, len(names) // 3):
                 with self.subTest(name), Client(path).log_in("app", "app") as client:
                     self.compare(name, client, send=send_in_bytes)
 

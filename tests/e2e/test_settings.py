@@ -480,6 +480,32 @@ class SegmentTest(SettingsCase):
                 self.assertEqual(came[0][1], n_before + n_messages)
                 self.assertEqual(came[-1][0], b"x\0")
 
+    def test_statements_come_with_it(self):
+        """So do the statement that the server lacks, the Close that makes room for it, and all that the
+        client sends at a time."""
+        came = []
+
+        def answer(session, message):
+            came.append((message.letter, len(session.messages)))
+            answers = {"P": frame("1"), "B": frame("2"), "C": frame("3"), "S": ready("I"),
+                       "E": command_complete("SELECT 0")}
+            return answers.get(message.letter) or answer_settings(session, message)
+
+        with ScriptedServer(answer_settings) as server:
+            self.relay(server, max_prepared_statements=1)
+            client, other = self.client(TimeZone="Asia/Tokyo"), self.client()
+            server.answer = answer
+            for user, name in ((client, "a"), (other, "b")):
+                user.send(parse(f"select '{name}'", name), SYNC)
+                self.assertIsNone(user.answer().sqlstate)
+            n_before = len(server.session(0).messages)
+            came.clear()
+            used = bind(name="a") + execute()
+            client.send(used + used + SYNC + query("x") + batch("y") + SYNC)
+            self.assertEqual([client.answer().sqlstate for _ in range(3)], [None] * 3)
+            self.assertEqual("".join(letter for letter, _ in came), "QCPBEBESQPBES")
+            self.assertEqual({n for _, n in came}, {n_before + len(came)})
+
     def test_reports_while_nothing_is_asked(self):
         """A parameter that changes by itself is told at once, and to others when they come."""
         with ScriptedServer(answer_settings) as server:
