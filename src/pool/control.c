@@ -72,6 +72,7 @@ static void server_init(struct server *s, struct pool *p, unsigned number)
     memset((char *)s + begin, 0, offsetof(struct server, ring) - begin);
     atomic_store_explicit(&s->idle_since_ns, 0, memory_order_relaxed); /* for SHOW */
     atomic_store_explicit(&s->client_id, 0, memory_order_relaxed);
+    s->sql_prepared.is_exact = true;
     s->pool = p;
     s->number = (uint16_t)number;
     s->born = atomic_load_explicit(&p->generation, memory_order_seq_cst);
@@ -121,6 +122,7 @@ void control_slot_free(struct server *s)
     atomic_fetch_sub_explicit(&p->n_servers, 1, memory_order_seq_cst); /* pairs with pool_look() */
     prepared_free(s->prepared);
     pairs_fini(&s->settings);
+    pairs_fini(&s->sql_prepared);
     slab_give(ps->servers, s);
     control_look(p);
     limits_freed(p);

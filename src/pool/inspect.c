@@ -24,7 +24,7 @@
 #include "weir/auth/wire.h"
 #include "weir/base/clock.h"
 #include "weir/base/log.h"
-#include "weir/pool/settable.h"
+#include "weir/pool/server_settings.h"
 
 #include "internal.h"
 #include "leftovers.h"
@@ -82,6 +82,8 @@ static void answer(struct inspection *i, struct server *s)
 {
     if (i->done != NULL)
         i->done(i->ctx, i->self, s, s == NULL ? NULL : &i->left.found);
+    else if (s != NULL && s->is_distrusted)
+        pool_discard(i->self, s, true);
     else if (s != NULL)
         pool_release(i->self, s);
 }
@@ -92,6 +94,7 @@ static void part(struct inspection *i)
 
     loop_timer_clear(i->self->loop, &s->timer);
     s->inspection = NULL;
+    s->suspected = 0;
     stream_detach(&s->stream);
 }
 
@@ -215,23 +218,6 @@ static bool build(struct inspection *i, size_t *len)
     return true;
 }
 
-/* Of what can be set, the server will have nothing but what it had at login. */
-static void forget_settings(struct server *s)
-{
-    struct pair pair;
-    size_t at = 0, before = 0;
-
-    while (pairs_next(&s->settings, &at, &pair)) {
-        if (settable_has(pair.name)) {
-            pairs_remove(&s->settings, pair.name);
-            at = before;
-        } else {
-            before = at;
-        }
-    }
-    s->settings_doubted = false;
-}
-
 static void send_text(struct inspection *i, size_t len)
 {
     struct server *s = i->server;
@@ -240,7 +226,7 @@ static void send_text(struct inspection *i, size_t len)
 
     ASSERT(outcome == PGW_REPLY_NOTED); /* it was at rest */
     if ((i->cleaning & STATE_BIT(STATE_SETTINGS)) != 0)
-        forget_settings(s);
+        server_settings_forget(s);
     s->unnamed = 0;
     stream_send(&s->stream, span_of(i->text, len));
     stream_receive_once(&s->stream);
@@ -266,30 +252,26 @@ static void note_cleaned(struct inspection *i)
     if ((i->cleaning & STATE_BIT(STATE_SETTINGS)) != 0)
         i->left.found.was_reset = true;
     pairs_clear(&i->left.dropped);
-    if (i->cleans_moving)
+    if (i->cleans_moving) {
         pairs_clear(&i->left.found.statements);
+        pairs_clear(&i->server->sql_prepared);
+    }
 }
 
 /* What the server has, as it says itself. False: no memory. */
-static bool note_settings(struct inspection *i)
+static bool note_answers(struct inspection *i)
 {
     struct server *s = i->server;
-    struct pairs now = {NULL, 0, 0, false};
-    struct pair pair;
-    size_t at = 0;
-    bool ok = pairs_copy(&now, &i->left.found.settings);
+    const struct inspect_found *f = &i->left.found;
 
-    while (ok && pairs_next(&s->settings, &at, &pair))
-        if (!settable_has(pair.name))
-            ok = pairs_put(&now, pair.name, pair.value);
-    if (ok) {
-        pairs_fini(&s->settings);
-        s->settings = now;
-        s->settings_doubted = false;
-    } else {
-        pairs_fini(&now);
+    if ((f->answered & STATE_BIT(STATE_SETTINGS)) != 0) {
+        if (server_settings_are_new(s, &f->settings))
+            s->is_distrusted = true; /* the next login tells the new default to all */
+        if (!server_settings_put(s, &f->settings))
+            return false;
     }
-    return ok;
+    return (f->answered & STATE_BIT(STATE_STATEMENTS)) == 0 ||
+           pairs_copy(&s->sql_prepared, &f->statements);
 }
 
 static void question_answered(struct inspection *i)
@@ -305,7 +287,7 @@ static void question_answered(struct inspection *i)
         }
     } else {
         i->left.found.answered = i->kinds & LEFTOVERS_ASKED;
-        if ((i->kinds & STATE_BIT(STATE_SETTINGS)) != 0 && !note_settings(i)) {
+        if (!note_answers(i)) {
             give_up(i, "no memory");
             return;
         }
@@ -371,6 +353,8 @@ static const char *take_row(struct inspection *i, struct pgw_span body)
         return "its answer makes no sense";
     case LEFTOVERS_TOO_MANY:
         return "there are too many statements that SQL has prepared";
+    case LEFTOVERS_OF_OURS:
+        return "a statement of weir's was replaced";
     case LEFTOVERS_NO_MEMORY:
         break;
     }

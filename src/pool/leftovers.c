@@ -10,6 +10,7 @@
 #include "pgwire/proto.h"
 #include "weir/auth/wire.h"
 #include "weir/pool/settable.h"
+#include "weir/pool/statements.h"
 
 #include "prepare_text.h"
 
@@ -282,7 +283,7 @@ static bool is_as_at_login(struct span name, struct span value, struct span logi
         return span_equal(value, span_str("none"));
     if (is(name, "session_authorization"))
         return span_equal(value, login);
-    return !settable_has(name) && !is(name, "exit_on_error");
+    return !settable_has(name) && !settable_is_of_pool(name) && !is(name, "exit_on_error");
 }
 
 static bool has_room(const struct pairs *set, struct span name, struct span value)
@@ -306,7 +307,7 @@ static enum leftovers_taken take_setting(struct leftovers *l, const struct row *
     f->found |= STATE_BIT(STATE_SETTINGS);
     if (!pairs_has(&f->settings, row->name))
         f->n[STATE_SETTINGS]++;
-    if (row->is_null || is(row->name, "exit_on_error") ||
+    if (row->is_null || is(row->name, "exit_on_error") || settable_is_of_pool(row->name) ||
         !has_room(&f->settings, row->name, value)) {
         l->must_reset = true;
         return LEFTOVERS_TAKEN;
@@ -320,6 +321,9 @@ static enum leftovers_taken take_statement(struct leftovers *l, const struct row
     bool moves = !row->is_null && has_room(&f->statements, row->name, row->value) &&
                  prepare_text_is_single(row->value);
 
+    if (row->name.len >= strlen(STATEMENT_NAME_PREFIX) &&
+        memcmp(row->name.ptr, STATEMENT_NAME_PREFIX, strlen(STATEMENT_NAME_PREFIX)) == 0)
+        return LEFTOVERS_OF_OURS;
     f->found |= STATE_BIT(STATE_STATEMENTS);
     if (++f->n[STATE_STATEMENTS] > LEFTOVERS_STATEMENTS_MAX)
         return LEFTOVERS_TOO_MANY;

@@ -52,6 +52,7 @@ enum leftovers_taken {
     LEFTOVERS_TAKEN,
     LEFTOVERS_INVALID, /* no row of an answer */
     LEFTOVERS_TOO_MANY,
+    LEFTOVERS_OF_OURS, /* SQL has prepared a statement under a name of weir's */
     LEFTOVERS_NO_MEMORY,
 };
 

@@ -21,7 +21,6 @@ bool settable_is_fixed(struct span name)
                                        "server_encoding",
                                        "server_version",
                                        "server_version_num",
-                                       "session_authorization",
                                        "transaction_deferrable",
                                        "transaction_isolation",
                                        "transaction_read_only",
@@ -43,7 +42,12 @@ bool settable_is_of_backend(struct span name)
     return is_listed(name, list);
 }
 
+bool settable_is_of_pool(struct span name)
+{
+    return pairs_compare(name, span_str("idle_session_timeout")) == 0;
+}
+
 bool settable_has(struct span name)
 {
-    return !settable_is_fixed(name) && !settable_is_of_backend(name);
+    return !settable_is_fixed(name) && !settable_is_of_backend(name) && !settable_is_of_pool(name);
 }

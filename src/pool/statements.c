@@ -25,6 +25,7 @@
 #include "weir/base/list.h"
 #include "weir/base/yield.h"
 #include "weir/pool/thread.h"
+#include "weir/pool/traces.h"
 
 #include "refs.h"
 
@@ -398,6 +399,7 @@ static struct entry *entry_new(struct statements *ss, const struct wanted *w)
         .id = atomic_fetch_add_explicit(&ss->last_id, 1, memory_order_relaxed) + 1,
         .context = w->context,
         .len = w->parse.len,
+        .traces = traces_of_text(w->parse),
     };
     e->hash = w->hash;
     e->link = (struct list_link){NULL, NULL};

@@ -11,6 +11,7 @@
 
 #include "pgwire/message_backend.h"
 #include "rename.h"
+#include "sql_prepared.h"
 #include "weir/auth/wire.h"
 #include "weir/base/clock.h"
 
@@ -125,16 +126,27 @@ static uint8_t detail_of(uint8_t letter, struct pgw_span head)
     return letter == PGW_B_ERROR_RESPONSE ? severity_of(head) : 0;
 }
 
+/* A CommandComplete that does not answer our settings. False: no memory. */
+static bool completed(struct client *c, struct pgw_span tag, uint32_t cookie)
+{
+    bool is_small_set = rename_is_small_set(c, cookie);
+
+    suspect_completed(c, tag, is_small_set);
+    return settings_completed(c, tag, is_small_set);
+}
+
 /* Settings follow their client (settings.h): what becomes of the message because of that. */
 static enum pgw_reply_judgement judge_settings(struct client *c, uint8_t letter,
-                                               struct pgw_span head, bool is_ours,
+                                               struct pgw_span head, uint32_t cookie,
                                                enum pgw_reply_judgement judgement)
 {
+    bool is_ours = cookie == SETTINGS_COOKIE;
+
     if (client_owns_server(c))
         return judgement;
     if (is_ours)
         settings_answered(c, letter);
-    else if (letter == PGW_B_COMMAND_COMPLETE && !settings_completed(c, head))
+    else if (letter == PGW_B_COMMAND_COMPLETE && !completed(c, head, cookie))
         return PGW_REPLY_VIOLATION;
     else if (letter == PGW_B_PARAMETER_STATUS)
         return settings_reported(c, head, judgement);
@@ -163,11 +175,13 @@ static enum pgw_reply_judgement judge_other(struct run *r, uint8_t letter, struc
     struct client *c = r->c;
     bool is_ours = verdict->cookie == SETTINGS_COOKIE;
 
-    judgement = judge_settings(c, letter, head, is_ours, judgement);
+    judgement = judge_settings(c, letter, head, verdict->cookie, judgement);
     if (is_ours || judgement == PGW_REPLY_VIOLATION)
         return judgement;
     if (letter == PGW_B_COMMAND_COMPLETE)
         rename_completed(c, head);
+    if (letter == PGW_B_ERROR_RESPONSE && sql_prepared_has(verdict->cookie))
+        sql_prepared_failed(c, verdict->cookie);
     if (verdict->cookie == LOST_COOKIE) {
         lost_answered(c, letter);
         return judgement;
@@ -199,6 +213,8 @@ static bool judge(struct run *r, uint8_t letter, struct pgw_span head)
         judgement = judge_refusal(c, head, &verdict);
     else
         judgement = judge_other(r, letter, head, &verdict, judgement);
+    if (letter == PGW_B_READY_FOR_QUERY)
+        link_cancel_behind(c);
     if (judgement == PGW_REPLY_PASS)
         refuse_blocks(c, letter, head);
     s->taking = judgement == PGW_REPLY_PASS && !c->refused_block && !s->ended_before ? PASS : DROP;

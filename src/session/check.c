@@ -6,7 +6,6 @@
 #include "choice.h"
 #include "client.h"
 #include "difference.h"
-#include "greetings.h"
 #include "known.h"
 #include "login.h"
 #include "pgwire/frame.h"
@@ -14,6 +13,8 @@
 #include "pgwire/sqlstate.h"
 #include "sessions.h"
 #include "weir/auth/wire.h"
+#include "weir/pool/greetings.h"
+#include "weir/pool/server_settings.h"
 
 /* ---- what needs no server ---- */
 
@@ -96,7 +97,7 @@ static bool note_taken(struct client *c, struct server *s)
         if (!pairs_put(&k->wanted, pair.name, spelling))
             return false;
     }
-    return pairs_copy(&k->startup, &k->wanted) && settings_note_there(s, &k->wanted);
+    return pairs_copy(&k->startup, &k->wanted) && server_settings_put(s, &k->wanted);
 }
 
 /* As PostgreSQL does. */
@@ -261,7 +262,7 @@ static bool make_as_at_login(struct server *s)
                                  .greeting = s->greeting,
                                  .doubted = s->settings_doubted};
 
-    return is_empty(d) || (settings_send(s, &d, false) && settings_note_there(s, &nothing));
+    return is_empty(d) || (settings_send(s, &d, false) && server_settings_put(s, &nothing));
 }
 
 /* False: no memory. */

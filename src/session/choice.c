@@ -64,12 +64,14 @@ static enum choice choose(struct pairs *out, const struct pgw_param *param,
 {
     struct span name = span_in(param->name);
 
-    if (settable_is_fixed(name))
+    if (settable_is_fixed(name) || pairs_compare(name, span_str("session_authorization")) == 0)
         return refuse(refusal, PGW_STATE_CANT_CHANGE_RUNTIME_PARAM, "parameter \"", name,
                       "\" cannot be changed");
     if (settable_is_of_backend(name))
         return refuse(refusal, PGW_STATE_CANT_CHANGE_RUNTIME_PARAM, "parameter \"", name,
                       "\" cannot be set after connection start");
+    if (settable_is_of_pool(name))
+        return CHOICE_MADE;
     if (!is_name(name))
         return refuse(refusal, PGW_STATE_UNDEFINED_OBJECT,
                       "unrecognized configuration parameter \"", name, "\"");

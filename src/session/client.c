@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "leave.h"
 #include "link.h"
 #include "login.h"
 #include "pgwire/build.h"
@@ -40,7 +41,9 @@ static const struct phase_rule phase_rules[CLIENT_PHASES] = {
     [CLIENT_COLD] = {"login", TO(CLIENT_IDLE) | TO(CLIENT_CLOSING)},
     [CLIENT_IDLE] = {"idle", TO(CLIENT_WAITING) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSING)},
     [CLIENT_WAITING] = {"waiting", TO(CLIENT_IDLE) | TO(CLIENT_ACTIVE) | TO(CLIENT_CLOSING)},
-    [CLIENT_ACTIVE] = {"active", TO(CLIENT_IDLE) | TO(CLIENT_LOST) | TO(CLIENT_CLOSING)},
+    [CLIENT_ACTIVE] = {"active",
+                       TO(CLIENT_IDLE) | TO(CLIENT_PARTING) | TO(CLIENT_LOST) | TO(CLIENT_CLOSING)},
+    [CLIENT_PARTING] = {"parting", TO(CLIENT_IDLE) | TO(CLIENT_CLOSING)},
     [CLIENT_GUEST] = {"console", TO(CLIENT_CLOSING)},
     [CLIENT_LOST] = {"lost", TO(CLIENT_CLOSING)},
     [CLIENT_CLOSING] = {"closing", TO(CLIENT_FREE)},
@@ -66,6 +69,7 @@ void client_check(const struct client *c)
                  (c->phase == CLIENT_COLD && c->login->asked == NULL && c->login->own == NULL)));
     ASSERT_SLOW(c->server == NULL || c->phase == CLIENT_ACTIVE || c->phase == CLIENT_LOST);
     ASSERT_SLOW(c->server == NULL || c->server->client == c);
+    ASSERT_SLOW((c->parting != NULL) == (c->phase == CLIENT_PARTING));
     (void)c;
 }
 
@@ -87,6 +91,7 @@ void client_received(struct client *c, struct span data)
     case CLIENT_IDLE:
     case CLIENT_WAITING:
     case CLIENT_ACTIVE:
+    case CLIENT_PARTING:
         relay_received(c, data);
         break;
     case CLIENT_GUEST:
@@ -110,7 +115,8 @@ static void received(struct sock *s, struct span data)
 
 static bool is_relayed(const struct client *c)
 {
-    return c->phase == CLIENT_IDLE || c->phase == CLIENT_WAITING || c->phase == CLIENT_ACTIVE;
+    return c->phase == CLIENT_IDLE || c->phase == CLIENT_WAITING || c->phase == CLIENT_ACTIVE ||
+           c->phase == CLIENT_PARTING;
 }
 
 static void ended(struct sock *s, int error)
@@ -195,6 +201,7 @@ struct client *client_new(struct sessions *ss, struct shard *shard, int fd)
     c->shard = shard;
     c->thread = shard->thread;
     c->letter.open = begin;
+    c->sql_prepared.is_exact = true;
     return c;
 }
 
@@ -208,6 +215,8 @@ static void slot_free(struct client *c)
     loop_timer_clear(c->thread->loop, &c->timer);
     rename_free(c);
     settings_fini(&c->settings);
+    suspect_fini(&c->suspicion);
+    pairs_fini(&c->sql_prepared);
     list_remove(&c->link);
     client_move(c, CLIENT_FREE);
     slab_give(c->all->clients, c);
@@ -247,6 +256,8 @@ static void leave(struct client *c, const char *why)
         pool_leave(c->pool, c->thread, &c->waiter);
     if (c->login != NULL)
         login_abandon(c);
+    if (c->parting != NULL)
+        leave_abandon(c);
     if (c->server != NULL) {
         client_move(c, CLIENT_LOST);
         lost_begin(c);

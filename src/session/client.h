@@ -14,8 +14,11 @@
  *   effect.c    what messages under way will have done to them
  *   names.c     the names that a client has given to statements
  *   settings.c  settings that follow their client
+ *   sql_prepared.c  statements of SQL that follow their client
  *   held.c      bytes that cannot be forwarded yet
  *   link.c      a client and a server: joined, parted
+ *   suspect.c   what a client may leave behind on its server
+ *   leave.c     what it did leave there is asked of the server
  *   relay.c     client to server: waiting, holding, what comes next
  *   forward.c   client to server: the messages of one that has a server
  *   answer.c    server to client: what is passed on, reply accounting
@@ -37,6 +40,7 @@
 #include "pgwire/startup.h"
 #include "pgwire/walker.h"
 #include "settings.h"
+#include "suspect.h"
 #include "weir/base/list.h"
 #include "weir/base/log.h"
 #include "weir/net/stream.h"
@@ -57,6 +61,7 @@ enum client_phase {
     CLIENT_IDLE,    /* no server, no message under way */
     CLIENT_WAITING, /* in the FIFO of its pool */
     CLIENT_ACTIVE,  /* linked */
+    CLIENT_PARTING, /* its server is asked what it has left there */
     CLIENT_GUEST,   /* a service owns it */
     CLIENT_LOST,    /* gone, but its server is not clean yet */
     CLIENT_CLOSING, /* waiting for the stream's closed() */
@@ -97,9 +102,12 @@ struct client {
     enum pgw_replication replication; /* not off: it has a server of its own */
     struct pool *pool;                /* from login on, services excepted */
     struct server *server;            /* see phases */
+    struct server *parting;           /* CLIENT_PARTING: who is asked, else NULL */
     struct waiter waiter;
     struct prepares *prepares; /* NULL: it has prepared nothing */
     struct client_settings settings;
+    struct suspicion suspicion;
+    struct pairs sql_prepared; /* exact; see sql_prepared.h */
     struct pgw_walker from_client;
     struct held held;
     struct guest guest;              /* CLIENT_GUEST */
@@ -116,6 +124,7 @@ struct client {
     bool cancelled;         /* while it waited: its first message is answered with 57014 */
     bool lost_count;        /* it cannot be known which answers are to come */
     bool short_of_memory;   /* an answer could not be made: it ends */
+    bool cancel_behind;     /* its server is to be cancelled, but not what weir does there first */
     bool skipping;          /* the rest of a cancelled batch, up to its Sync */
     uint8_t lost_step;      /* CLIENT_LOST: see lost.c */
     uint8_t lost_cancels;   /* CLIENT_LOST: how often its query was to be stopped */

@@ -1,12 +1,12 @@
 /* The statements that make a server's settings those that a client wants; see difference.h. */
 #include "difference.h"
 
-#include "greetings.h"
 #include "pgwire/proto.h"
+#include "weir/pool/greetings.h"
 #include "weir/pool/settable.h"
 
-/* Around name and value of a statement: "SELECT pg_catalog.set_config(E'',E'',false);" */
-#define STATEMENT_MAX 64
+/* Around names and value of a statement: that of write_condition() is the longest. */
+#define STATEMENT_MAX 256
 #define FRAME_MAX 128 /* of the message, and the guard */
 
 static bool is_there(const struct difference *d, const struct pair *wanted)
@@ -51,19 +51,97 @@ static bool next_pair(struct difference *d, struct pair *w, struct pair *t, bool
     return *in_wanted || *in_there;
 }
 
-bool difference_next(struct difference *d, struct change *out)
+/* The passes, in which parameters have their turns. */
+enum { OTHERS, AUTHORIZATION, ROLE, TIMEOUT, N_PASSES };
+
+static unsigned pass_of(struct span name)
+{
+    static const char *const names[N_PASSES] = {"", "session_authorization", "role",
+                                                "statement_timeout"};
+
+    for (unsigned pass = AUTHORIZATION; pass < N_PASSES; pass++)
+        if (pairs_compare(name, span_str(names[pass])) == 0)
+            return pass;
+    return OTHERS;
+}
+
+/* is_anyway: also where the server has what is wanted. */
+static bool next_change(struct difference *d, bool is_anyway, struct change *out)
 {
     bool in_wanted, in_there;
     struct pair w, t;
 
     while (next_pair(d, &w, &t, &in_wanted, &in_there)) {
-        if (in_wanted ? is_there(d, &w) : is_as_at_login(d, &t))
+        if (pass_of(in_wanted ? w.name : t.name) != d->pass)
             continue;
-        *out = in_wanted ? (struct change){w.name, w.value, false}
-                         : (struct change){t.name, {NULL, 0}, true};
+        if (!is_anyway && (in_wanted ? is_there(d, &w) : is_as_at_login(d, &t)))
+            continue;
+        *out = in_wanted ? (struct change){.name = w.name, .value = w.value}
+                         : (struct change){.name = t.name, .resets = true};
+        out->if_unset = in_wanted && d->in_block && !greeting_has(d->greeting, w.name);
         return true;
     }
     return false;
+}
+
+static bool has_change(const struct difference *d, unsigned pass)
+{
+    struct difference first = *d;
+    struct change change;
+
+    first.at_wanted = first.at_there = 0;
+    first.pass = pass;
+    return next_change(&first, false, &change);
+}
+
+/* Is somebody else on the server who must not be while other things are set? */
+static bool drops_identity(const struct difference *d)
+{
+    return (pairs_has(d->there, span_str("role")) ||
+            pairs_has(d->there, span_str("session_authorization"))) &&
+           has_change(d, OTHERS);
+}
+
+/* Would a timeout of the client before count for what is set? */
+static bool drops_timeout(const struct difference *d)
+{
+    return !d->in_block && pairs_has(d->there, span_str("statement_timeout")) &&
+           (has_change(d, OTHERS) || has_change(d, AUTHORIZATION) || has_change(d, ROLE));
+}
+
+static bool is_anyway(const struct difference *d)
+{
+    if (d->pass == TIMEOUT)
+        return drops_timeout(d);
+    return d->pass != OTHERS && drops_identity(d);
+}
+
+bool difference_next(struct difference *d, struct change *out)
+{
+    while (!next_change(d, is_anyway(d), out)) {
+        if (d->pass + 1 == N_PASSES)
+            return false;
+        d->pass++;
+        d->at_wanted = d->at_there = 0;
+    }
+    return true;
+}
+
+bool difference_nth(const struct pairs *changes, uint32_t n, struct pair *out)
+{
+    for (unsigned pass = OTHERS; pass < N_PASSES; pass++) {
+        size_t at = 0;
+
+        while (pairs_next(changes, &at, out))
+            if (pass_of(out->name) == pass && n-- == 0)
+                return true;
+    }
+    return false;
+}
+
+uint32_t difference_n_before(const struct difference *d)
+{
+    return 1 + (drops_timeout(d) ? 1 : 0) + (drops_identity(d) ? 2 : 0);
 }
 
 size_t difference_max_len(const struct difference *d)
@@ -73,7 +151,7 @@ size_t difference_max_len(const struct difference *d)
     struct change change;
 
     while (difference_next(&walk, &change))
-        len += STATEMENT_MAX + 3 * change.name.len + 4 * change.value.len;
+        len += STATEMENT_MAX + 8 * change.name.len + 4 * change.value.len;
     return len;
 }
 
@@ -130,17 +208,28 @@ static bool is_quoted_list(struct span name)
     return false;
 }
 
+/* Nobody has set it in this session. pg_settings does not list parameters with a dot. */
+static void write_condition(struct pgw_writer *w, struct span name)
+{
+    write(w, " WHERE NOT EXISTS(SELECT FROM pg_catalog.pg_settings WHERE"
+             " pg_catalog.lower(name)OPERATOR(pg_catalog.=)");
+    write_string(w, name);
+    write(w, "AND source OPERATOR(pg_catalog.=)'session')");
+}
+
 static void write_change(struct pgw_writer *w, const struct change *change)
 {
     if (change->resets) {
         write(w, "RESET ");
         write_name(w, change->name);
-    } else if (is_quoted_list(change->name)) {
+    } else if (change->if_unset || is_quoted_list(change->name)) {
         write(w, "SELECT pg_catalog.set_config(");
         write_string(w, change->name);
         write(w, ",");
         write_string(w, change->value);
         write(w, ",false)");
+        if (change->if_unset)
+            write_condition(w, change->name);
     } else {
         write(w, "SET ");
         write_name(w, change->name);
@@ -158,6 +247,10 @@ void difference_build(struct pgw_writer *w, struct difference d, bool guarded)
     pgw_writer_begin(w, PGW_F_QUERY);
     if (guarded)
         write(w, "SET exit_on_error=on;");
+    if (drops_timeout(&d))
+        write(w, "SET statement_timeout=0;");
+    if (drops_identity(&d))
+        write(w, "RESET SESSION AUTHORIZATION;RESET ROLE;");
     while (difference_next(&d, &change))
         write_change(w, &change);
     if (guarded)

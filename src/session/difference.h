@@ -7,6 +7,10 @@
  * as bytes in the server's encoding. Where PostgreSQL quotes each element of a list (search_path),
  * SET would make one element of the whole string; set_config() takes it as a startup packet does.
  *
+ * Who the session is (session_authorization, then role) comes last: what else it may set is for the
+ * one who logged in to say. If it is somebody else on the server already, that is undone first. So
+ * is a statement_timeout, which would count for these statements, too.
+ *
  * Pure. Runs on: any thread.
  */
 #ifndef WEIR_SESSION_DIFFERENCE_H
@@ -26,7 +30,12 @@ struct difference {
     const struct pairs *there;       /* what the server was given or reported last */
     const struct greeting *greeting; /* what it has where nothing was given; NULL: not known */
     bool doubted; /* of parameters that are not reported, what is `there` may be outdated */
-    size_t at_wanted, at_there; /* 0 at the beginning */
+    /* Within the client's transaction: it may have set them since, so they are only set if nobody
+     * has set them on the server. */
+    bool in_block;
+    /* Zero at the beginning: */
+    size_t at_wanted, at_there;
+    unsigned pass;
 };
 
 /* One statement of it. */
@@ -34,10 +43,18 @@ struct change {
     struct span name;
     struct span value; /* without a meaning if it is to be reset */
     bool resets;
+    bool if_unset;
 };
 
-/* In the order of names; false at the end. */
+/* In the order of their statements; false at the end. */
 bool difference_next(struct difference *d, struct change *out);
+
+/* Names and values of changes, put into a set: the n-th of them in that same order, from 0 on.
+ * False: they are fewer. */
+bool difference_nth(const struct pairs *changes, uint32_t n, struct pair *out);
+
+/* How many statements of a guarded Query come before that of the first change. */
+uint32_t difference_n_before(const struct difference *d);
 
 /* Bytes that the Query of this difference has at most. */
 size_t difference_max_len(const struct difference *d);

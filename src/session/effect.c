@@ -84,9 +84,14 @@ bool effect_add(struct client *c, const struct effect *e, uint32_t *cookie)
     return true;
 }
 
+bool effect_has(uint32_t cookie)
+{
+    return cookie != 0 && cookie <= NUMBER_MASK + 1;
+}
+
 struct effect *effect_of(struct client *c, uint32_t cookie)
 {
-    ASSERT(cookie != 0 && c->prepares != NULL && c->prepares->size > 0);
+    ASSERT(effect_has(cookie) && c->prepares != NULL && c->prepares->size > 0);
     return at(c->prepares, cookie - 1);
 }
 

@@ -31,7 +31,8 @@ struct effect {
     struct statement *statement; /* a reference; NULL: none */
     bool all;
 
-    bool of_query; /* it may fail, and what is behind it be carried out */
+    bool is_small_set; /* suspect.h */
+    bool of_query;     /* it may fail, and what is behind it be carried out */
     uint32_t batch;
 };
 
@@ -52,6 +53,8 @@ bool effect_is_open(const struct client *c, struct span name, uint64_t id);
 /* The same for the unnamed statement. */
 bool effect_is_unnamed_open(const struct client *c);
 
+/* Is a reply's cookie that of an effect? */
+bool effect_has(uint32_t cookie);
 struct effect *effect_of(struct client *c, uint32_t cookie);
 
 /* The name that a Close or DEALLOCATE under way has taken from this statement; NULL: none has. */

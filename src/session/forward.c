@@ -131,13 +131,29 @@ static enum admission rename_failed(struct client *c)
     return STOP;
 }
 
+/* What a message may leave behind, as far as that is not seen to elsewhere (rename.c): the cookie
+ * of its reply. */
+static uint32_t suspect(struct client *c, const struct pgw_piece *p)
+{
+    struct pgw_span body = pgw_piece_body(p);
+
+    if (client_keeps_server(c))
+        return 0;
+    if (p->type == PGW_F_QUERY)
+        return suspect_query(c, body, body.len == p->body_len) ? SMALL_SET_COOKIE : 0;
+    if (p->type == PGW_F_PARSE)
+        suspect_parse(c, body);
+    return p->type == PGW_F_EXECUTE ? suspect_executed(c, body) : 0;
+}
+
 /* A message that goes as it is. */
 static enum admission note(struct client *c, const struct pgw_piece *p)
 {
     struct pgw_span body = pgw_piece_body(p);
     enum pgw_reply_kind kind = pgw_reply_kind_of(p->type, body.len > 0 ? body.ptr[0] : 0);
+    uint32_t cookie = suspect(c, p);
 
-    switch (pgw_reply_sent(&c->server->replies, kind, PGW_REPLY_FORWARD, 0)) {
+    switch (pgw_reply_sent(&c->server->replies, kind, PGW_REPLY_FORWARD, cookie)) {
     case PGW_REPLY_NOTED:
     case PGW_REPLY_SKIPPED:
         if (kind == PGW_REPLY_SYNC)
@@ -188,14 +204,17 @@ static enum admission begin(struct client *c, const struct pgw_piece *p, const u
     admission = rename_concerns(c, p->type) ? note_renamed(c, p, at, o) : note(c, p);
     if (admission == ADMIT && p->held.len > 0 && o->from == at && !send_header_start(c, p->held))
         return STOP;
-    if (admission == ADMIT)
+    if (admission == ADMIT) {
+        c->suspicion.has_sent = true;
         answer_make_up(c);
+    }
     return admission;
 }
 
 static enum admission go_on(struct client *c, const struct pgw_piece *p, const uint8_t *at,
                             struct outgoing *o)
 {
+    suspect_more(c, p->bytes);
     if (!rename_is_gathering(c))
         return ADMIT;
     outgoing_cut(o, at, p->bytes.ptr + p->bytes.len);

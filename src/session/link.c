@@ -1,8 +1,10 @@
 /* Joining and parting a client and a server; see link.h. */
 #include "link.h"
 
+#include "pgwire/build.h"
 #include "rename.h"
 #include "sessions.h"
+#include "weir/auth/wire.h"
 #include "weir/base/arena.h"
 #include "weir/pool/cancel.h"
 
@@ -172,20 +174,59 @@ static void on_cancelled(struct server *s, struct thread *self)
 
 void link_make(struct client *c, struct server *s)
 {
+    uint64_t before;
+
     ASSERT(c->server == NULL && s->n_cancels == 0);
     client_move(c, CLIENT_ACTIVE);
     c->server = s;
-    c->held_back = c->refused_block = false;
+    c->held_back = c->refused_block = c->cancel_behind = false;
     s->client = c;
     s->thread = c->thread;
     s->cancelled = on_cancelled;
     s->stopping = s->ended_before = false;
     s->fresh_ns = answer_fresh_until(s, loop_now_ns(c->thread->loop));
     s->n_look = 0;
-    atomic_store_explicit(&s->client_id, c->id, memory_order_relaxed); /* read for SHOW only */
+    before = atomic_exchange_explicit(&s->client_id, c->id, memory_order_relaxed); /* others SHOW */
     counter_add(&c->shard->counters.n_links, 1);
     stream_attach(&s->stream, c->thread->loop, &answer_ops);
     stream_set_watermark(&s->stream, PENDING_MAX, PENDING_MAX / 4);
+    suspect_linked(c, before != c->id);
+}
+
+void link_send_query(struct client *c, const char *text)
+{
+    struct server *s = c->server;
+    size_t size = PGW_HEADER_LEN + strlen(text) + 1;
+    uint8_t *buf = loop_scratch(c->thread->loop, size);
+    struct pgw_writer w = pgw_writer_of(buf, size);
+
+    if (buf == NULL ||
+        pgw_reply_sent(&s->replies, PGW_REPLY_QUERY, PGW_REPLY_SWALLOW, 0) != PGW_REPLY_NOTED) {
+        c->short_of_memory = true; /* relay_settle() ends it */
+        return;
+    }
+    pgw_build_query(&w, pgw_span_str(text));
+    stream_send(&s->stream, span_in(pgw_writer_span(&w)));
+    s->unnamed = 0; /* a Query drops it */
+}
+
+/* ---- cancelling ---- */
+
+/* Where no request can be made (no key, or one is on its way) nothing happens: the client may ask
+ * again, and of a lost one time ends the waiting. */
+void link_cancel(struct client *c)
+{
+    const struct pgw_reply_queue *q = &c->server->replies;
+
+    c->cancel_behind = pgw_reply_is_of_relay(q);
+    if (pgw_reply_is_owed(q) && !c->cancel_behind)
+        (void)pool_cancel(c->thread, c->server);
+}
+
+void link_cancel_behind(struct client *c)
+{
+    if (c->cancel_behind)
+        link_cancel(c);
 }
 
 /* ---- parting ---- */
@@ -241,11 +282,16 @@ static void park(struct server *s, uint64_t timeout_ns)
     loop_timer_set(s->thread->loop, &s->timer, timeout_ns);
 }
 
+void link_part(struct client *c)
+{
+    stream_detach(&part(c)->stream);
+}
+
 void link_give_back(struct client *c)
 {
-    struct server *s = part(c);
+    struct server *s = c->server;
 
-    stream_detach(&s->stream);
+    link_part(c);
     if (s->is_distrusted)
         pool_discard(c->thread, s, true);
     else if (s->n_cancels > 0)

@@ -28,6 +28,19 @@ bool link_is_at_rest(const struct client *c);
  * called again. */
 NODISCARD bool link_is_free(struct client *c);
 
+/* Cancels what the server does for the client; what weir itself does there first is done to its
+ * end. */
+void link_cancel(struct client *c);
+
+/* A ReadyForQuery came: what was to be cancelled behind it is. */
+void link_cancel_behind(struct client *c);
+
+/* At rest and free: the server is the caller's, detached. */
+void link_part(struct client *c);
+
+/* Sends the server a short Query of weir's own, whose answer is dropped. */
+void link_send_query(struct client *c, const char *text);
+
 /* At rest and free: the server goes to the pool, once no cancel request is open for it. c->server
  * is NULL then; the phase is the caller's business. */
 void link_give_back(struct client *c);
@@ -70,6 +83,9 @@ void relay_server_broke(struct client *c, uint8_t letter);
 /* The server has refused the client's settings, which was told so, and ended: the client goes on
  * without it. */
 void relay_start_over(struct client *c);
+
+/* It has no server any more, CLIENT_IDLE, and goes on with what is held. c may be gone after. */
+void relay_resume(struct client *c);
 
 /* ---- answer.c ---- */
 

@@ -16,6 +16,7 @@
  *
  * Runs on: the client's reactor.
  */
+#include "leave.h"
 #include "link.h"
 #include "rename.h"
 
@@ -50,14 +51,11 @@ static void limit_time(struct client *c, unsigned parts)
                    pool_policy(c->pool)->client_lost_drain_timeout_ns / parts);
 }
 
-/* A request that comes before the server has begun stops nothing, so there will be others. Where
- * none can be made (no key, or one is on its way) time ends the waiting. */
+/* A request that comes before the server has begun stops nothing, so there will be others. */
 static void stop_query(struct client *c)
 {
-    const struct pgw_reply_queue *q = &c->server->replies;
-
-    if (pgw_reply_is_owed(q) && !pgw_reply_is_copying_in(q))
-        (void)pool_cancel(c->thread, c->server);
+    if (!pgw_reply_is_copying_in(&c->server->replies))
+        link_cancel(c);
     c->lost_cancels++;
     limit_time(c, CANCELS_MAX);
 }
@@ -173,7 +171,7 @@ static enum outcome finish(struct client *c)
 
 static enum outcome clean(struct client *c)
 {
-    if (!client_keeps_server(c)) {
+    if (!client_keeps_server(c) || pool_policy(c->pool)->reset == CONF_RESET_NEVER) {
         c->lost_step = CLEAN;
         return NEXT;
     }
@@ -250,7 +248,7 @@ void lost_settle(struct client *c)
             return;
         loop_timer_clear(c->thread->loop, &c->timer);
         counter_add(&c->shard->counters.n_lost_kept, 1);
-        link_give_back(c);
+        leave_lost(c);
         client_settle(c);
         return;
     }

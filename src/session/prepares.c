@@ -11,6 +11,7 @@
 #include "pgwire/message_backend.h"
 #include "pgwire/sqlstate.h"
 #include "sessions.h"
+#include "sql_prepared.h"
 #include "supply.h"
 #include "weir/auth/wire.h"
 #include "weir/pool/prepared.h"
@@ -157,7 +158,7 @@ static void undo_removed(struct client *c, const struct pgw_reply_verdict *verdi
     for (uint32_t i = 0; i < verdict->n_removed; i++) {
         uint32_t cookie = pgw_reply_removed(q, verdict, i)->cookie;
 
-        if (cookie == 0 || cookie == LOST_COOKIE || cookie == SETTINGS_COOKIE)
+        if (!effect_has(cookie))
             continue;
         effect_of(c, cookie)->failed = i == 0;
         n++;
@@ -171,9 +172,9 @@ void rename_answered(struct client *c, uint8_t letter, const struct pgw_reply_ve
         return;
     if (letter == PGW_B_ERROR_RESPONSE && verdict->n_removed > 0)
         undo_removed(c, verdict);
-    else if (letter == PGW_B_ERROR_RESPONSE && verdict->cookie != 0)
+    else if (letter == PGW_B_ERROR_RESPONSE && effect_has(verdict->cookie))
         effect_of(c, verdict->cookie)->failed = true;
-    else if (verdict->is_done && verdict->cookie != 0)
+    else if (verdict->is_done && effect_has(verdict->cookie))
         effect_confirm_first(c);
 }
 
@@ -190,10 +191,21 @@ static bool tag_is(struct pgw_span tag, const char *text)
     return tag.len >= len && memcmp(tag.ptr, text, len) == 0;
 }
 
+bool rename_is_small_set(struct client *c, uint32_t cookie)
+{
+    return cookie == SMALL_SET_COOKIE || (effect_has(cookie) && effect_of(c, cookie)->is_small_set);
+}
+
+static void forget_all(struct client *c)
+{
+    effect_forget_prepared(c);
+    sql_prepared_forget(c);
+}
+
 void rename_completed(struct client *c, struct pgw_span tag)
 {
     if (tag_is(tag, "DISCARD ALL") || tag_is(tag, "DEALLOCATE ALL"))
-        effect_forget_prepared(c);
+        forget_all(c);
 }
 
 static int hexadecimal(uint8_t ch)
@@ -318,7 +330,7 @@ bool rename_error(struct client *c, struct pgw_span body, const struct pgw_reply
     if (!names_statement(&report, verdict->kind) || !find_ours(report.message, &ours, &id))
         return false;
 
-    const struct effect *e = verdict->cookie == 0 ? NULL : effect_of(c, verdict->cookie);
+    const struct effect *e = effect_has(verdict->cookie) ? effect_of(c, verdict->cookie) : NULL;
     const struct name *name = said_name(c, e, id);
 
     if (is_betrayed(&report, e))

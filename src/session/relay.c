@@ -9,12 +9,14 @@
  * Runs on: the client's reactor.
  */
 #include "forward.h"
+#include "leave.h"
 #include "link.h"
 #include "rename.h"
 
 #include "pgwire/build.h"
 #include "pgwire/sqlstate.h"
 #include "sessions.h"
+#include "sql_prepared.h"
 #include "weir/auth/wire.h"
 #include "weir/base/clock.h"
 #include "weir/pool/cancel.h"
@@ -24,7 +26,8 @@ static const uint8_t empty_query[] = {PGW_F_QUERY, 0, 0, 0, 5, 0};
 
 bool relay_is_over(const struct client *c)
 {
-    return c->phase != CLIENT_IDLE && c->phase != CLIENT_WAITING && c->phase != CLIENT_ACTIVE;
+    return c->phase != CLIENT_IDLE && c->phase != CLIENT_WAITING && c->phase != CLIENT_ACTIVE &&
+           c->phase != CLIENT_PARTING;
 }
 
 struct span relay_broke_protocol(struct client *c)
@@ -250,6 +253,7 @@ static void served(struct waiter *w, struct thread *self, struct server *s)
 
     link_make(c, s);
     settings_apply(c);
+    sql_prepared_apply(c);
     if (!waited)
         return; /* called by acquire(), which goes on with the bytes in its hand */
 
@@ -368,6 +372,10 @@ void relay_settle(struct client *c)
     if (link_is_at_rest(c) && !client_keeps_server(c)) {
         if (!link_is_free(c))
             return;
+        if (leave_is_due(c)) {
+            leave_begin(c);
+            return;
+        }
         link_give_back(c);
         client_move(c, CLIENT_IDLE);
         rest_idle(c);
@@ -457,12 +465,19 @@ void relay_start_over(struct client *c)
     link_abandon(c, false);
     if (c->short_of_memory) {
         relay_out_of_memory(c);
-    } else if (c->said_terminate) {
+        return;
+    }
+    client_move(c, CLIENT_IDLE);
+    relay_resume(c);
+}
+
+void relay_resume(struct client *c)
+{
+    if (c->said_terminate) {
         client_close_sent(c, "client closed the connection");
     } else if (c->leaving) {
         client_refuse(c, PGW_STATE_ADMIN_SHUTDOWN, "weir is shutting down");
     } else {
-        client_move(c, CLIENT_IDLE);
         rest_idle(c);
         pump(c);
         if (c->phase == CLIENT_ACTIVE)
@@ -482,16 +497,12 @@ void relay_stop(struct client *c)
 void relay_cancel(struct client *c)
 {
     if (c->phase == CLIENT_ACTIVE) {
-        if (pgw_reply_is_owed(&c->server->replies))
-            pool_cancel(c->thread, c->server);
+        link_cancel(c);
     } else if (c->phase == CLIENT_WAITING) {
         pool_leave(c->pool, c->thread, &c->waiter);
         loop_timer_clear(c->thread->loop, &c->timer);
         c->cancelled = true;
         client_move(c, CLIENT_IDLE);
-        rest_idle(c);
-        pump(c);
-        if (c->phase == CLIENT_ACTIVE)
-            relay_settle(c);
+        relay_resume(c);
     }
 }

@@ -52,13 +52,13 @@ static struct name *find(const struct client *c, struct pgw_span name)
 
 /* Another name for what the client calls so: of its statement, or of none where only we know that
  * there is none. empty: none is needed. */
-static struct pgw_span other_name(const struct name *name, struct pgw_span said,
+static struct pgw_span other_name(const struct statement *s, struct pgw_span said,
                                   char buf[STATEMENT_NAME_SIZE])
 {
     const size_t len = strlen(STATEMENT_NAME_PREFIX);
 
-    if (name != NULL)
-        return supply_name(name->statement->id, buf);
+    if (s != NULL)
+        return supply_name(s->id, buf);
     if (said.len >= len && memcmp(said.ptr, STATEMENT_NAME_PREFIX, len) == 0)
         return pgw_span_str(NAME_OF_NONE);
     return pgw_span_of(NULL, 0);
@@ -155,6 +155,10 @@ static enum renamed parse_unnamed(struct client *c, struct pgw_span parse, bool 
         return parse_deallocate(c, name);
     if (whole)
         s = intern(c, parse);
+    if (s != NULL)
+        suspect_statement(c, s);
+    else
+        suspect_parse(c, parse);
 
     const struct effect e = replace_unnamed(c, s, s != NULL ? s->id : effect_make_id(c));
 
@@ -186,6 +190,8 @@ static bool may_answer(const struct client *c)
 
 static enum renamed parse_new(struct client *c, struct pgw_span name, struct statement *s)
 {
+    suspect_sequences(c, s);
+
     struct effect e = {.kind = EFFECT_PARSE, .id = s->id};
     char buf[STATEMENT_NAME_SIZE];
     struct pgw_span there = supply_name(s->id, buf);
@@ -202,8 +208,10 @@ static enum renamed parse_new(struct client *c, struct pgw_span name, struct sta
     }
     if (is_there ? !supply_evict(c, s->id) : !supply_add(c, s->id))
         return RENAME_FAILED;
-    return result(supply_note(c, PGW_REPLY_PARSE, PGW_REPLY_FORWARD, &e) &&
-                  supply_send_parse(c, there, s));
+    if (!supply_note(c, PGW_REPLY_PARSE, PGW_REPLY_FORWARD, &e) || !supply_send_parse(c, there, s))
+        return RENAME_FAILED;
+    suspect_statement(c, s);
+    return RENAME_REPLACED;
 }
 
 static enum renamed parse(struct client *c, uint32_t body_len, struct pgw_span head,
@@ -244,30 +252,51 @@ static bool must_use_later(struct client *c, const struct name *name, struct pgw
     return supply_must_wait(c, said, name == NULL ? 0 : name->statement->id);
 }
 
+/* What the client calls so, and what stands for it at this server. */
+struct meant {
+    struct statement *statement; /* the client's; NULL: none, or it is not kept */
+    struct pgw_span other;       /* its name there, in buf; empty: as it is said */
+    char buf[STATEMENT_NAME_SIZE];
+};
+
 /* Before a message about this statement of the client's: it is there, or none is. */
-static bool put_named_there(struct client *c, const struct name *name, struct pgw_span said)
+static bool put_there(struct client *c, const struct name *name, struct pgw_span said,
+                      struct meant *m)
 {
+    struct statement *s = NULL;
+
     if (name != NULL)
-        return supply_statement(c, name->statement);
-    return said.len > 0 || supply_unnamed(c);
+        m->statement = name->statement;
+    else
+        m->statement = said.len > 0 || c->prepares == NULL ? NULL : c->prepares->unnamed;
+    suspect_sequences(c, m->statement);
+    if (name != NULL) {
+        s = supply_choose(c, name->statement);
+        if (s == NULL || !supply_statement(c, s))
+            return false;
+    } else if (said.len == 0 && !supply_unnamed(c)) {
+        return false;
+    }
+    m->other = other_name(s, said, m->buf);
+    return true;
 }
 
 static enum renamed bind_statement(struct client *c, uint32_t body_len, struct pgw_span head,
                                    const struct pgw_names *names)
 {
     const struct name *name = find(c, names->statement);
-    char buf[STATEMENT_NAME_SIZE];
-    struct pgw_span other = other_name(name, names->statement, buf);
     size_t n_names = names->portal.len + 1 + names->statement.len + 1;
+    struct meant m;
 
     if (must_use_later(c, name, names->statement))
         return RENAME_WAIT;
-    if (!put_named_there(c, name, names->statement) ||
+    if (!put_there(c, name, names->statement, &m) ||
         !supply_note(c, PGW_REPLY_BIND, PGW_REPLY_FORWARD, NULL))
         return RENAME_FAILED;
-    if (other.len == 0)
+    suspect_bound(c, m.statement, names->portal);
+    if (m.other.len == 0)
         return RENAME_AS_IT_IS;
-    if (!supply_send_head(c, PGW_F_BIND, head.ptr, names->portal.len + 1, other,
+    if (!supply_send_head(c, PGW_F_BIND, head.ptr, names->portal.len + 1, m.other,
                           body_len - n_names))
         return RENAME_FAILED;
     supply_send(c, pgw_span_skip(head, n_names));
@@ -278,17 +307,16 @@ static enum renamed describe(struct client *c, struct pgw_span statement)
 {
     const struct name *name = find(c, statement);
     const uint8_t target = PGW_TARGET_STATEMENT;
-    char buf[STATEMENT_NAME_SIZE];
-    struct pgw_span other = other_name(name, statement, buf);
+    struct meant m;
 
     if (must_use_later(c, name, statement))
         return RENAME_WAIT;
-    if (!put_named_there(c, name, statement) ||
+    if (!put_there(c, name, statement, &m) ||
         !supply_note(c, PGW_REPLY_DESCRIBE_STATEMENT, PGW_REPLY_FORWARD, NULL))
         return RENAME_FAILED;
-    if (other.len == 0)
+    if (m.other.len == 0)
         return RENAME_AS_IT_IS;
-    return result(supply_send_head(c, PGW_F_DESCRIBE, &target, 1, other, 0));
+    return result(supply_send_head(c, PGW_F_DESCRIBE, &target, 1, m.other, 0));
 }
 
 /* The server keeps what others may use; only the name goes. */
@@ -327,13 +355,14 @@ static enum renamed close_statement(struct client *c, struct pgw_span statement)
 
 /* A Query of a client that has prepared nothing. It drops the server's unnamed statement, unless it
  * is skipped. */
-static enum renamed query_of_stranger(struct client *c)
+static enum renamed query_of_stranger(struct client *c, bool is_small_set)
 {
     struct server *s = c->server;
 
     if (s->unnamed != 0)
         s->unnamed = pgw_reply_is_owed(&s->replies) ? effect_make_id(c) : 0;
-    return as_it_is(supply_note(c, PGW_REPLY_QUERY, PGW_REPLY_FORWARD, NULL));
+    return as_it_is(supply_note_cookie(c, PGW_REPLY_QUERY, PGW_REPLY_FORWARD,
+                                       is_small_set ? SMALL_SET_COOKIE : 0));
 }
 
 static bool send_deallocate(struct client *c)
@@ -343,14 +372,15 @@ static bool send_deallocate(struct client *c)
     return supply_send_head(c, PGW_F_QUERY, NULL, 0, pgw_span_str(text), 0);
 }
 
-static enum renamed query(struct client *c, struct pgw_span text)
+static enum renamed query(struct client *c, struct pgw_span text, bool is_whole)
 {
+    bool is_small_set = suspect_query(c, text, is_whole);
     enum deallocate what;
     struct name *name;
     bool waits, is_alone;
 
     if (c->prepares == NULL)
-        return query_of_stranger(c);
+        return query_of_stranger(c, is_small_set);
     what = read_deallocate(c, text, &name, &waits);
     if (waits)
         return RENAME_WAIT;
@@ -363,8 +393,10 @@ static enum renamed query(struct client *c, struct pgw_span text)
     e.of_query = true;
     e.name = name;
     e.all = what == DEALLOCATE_ALL;
+    e.is_small_set = is_small_set;
 
-    bool is_nothing = is_alone && e.id == 0 && e.client_unnamed == 0 && name == NULL && !e.all;
+    bool is_nothing =
+        is_alone && e.id == 0 && e.client_unnamed == 0 && name == NULL && !e.all && !is_small_set;
 
     if (!supply_note(c, PGW_REPLY_QUERY, PGW_REPLY_FORWARD, is_nothing ? NULL : &e))
         return RENAME_FAILED;
@@ -408,7 +440,7 @@ enum renamed rename_message(struct client *c, uint8_t type, uint32_t body_len, s
     if (is_skipped(c, type, head))
         return RENAME_AS_IT_IS;
     if (type == PGW_F_QUERY)
-        return query(c, head);
+        return query(c, head, head.len == body_len);
     if (pgw_read_names(type, head, head.len == body_len, &names) != PGW_READY ||
         names.statement.ptr == NULL) /* of a portal, or PostgreSQL will say what is wrong */
         return as_it_is(supply_note(c, kind, PGW_REPLY_FORWARD, NULL));

@@ -92,6 +92,9 @@ void rename_answered(struct client *c, uint8_t letter, const struct pgw_reply_ve
 /* An answer that weir gives itself, as it was noted. */
 void rename_make_up(struct client *c, const struct pgw_reply_entry *entry, struct pgw_writer *w);
 
+/* Is this the cookie of a small SET's reply (suspect.h)? */
+bool rename_is_small_set(struct client *c, uint32_t cookie);
+
 /* A CommandComplete came: DISCARD ALL and DEALLOCATE ALL are noticed. */
 void rename_completed(struct client *c, struct pgw_span tag);
 

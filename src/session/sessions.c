@@ -163,6 +163,7 @@ static void stop_client(struct client *c)
     case CLIENT_IDLE:
     case CLIENT_WAITING:
     case CLIENT_ACTIVE:
+    case CLIENT_PARTING:
         relay_stop(c);
         break;
     case CLIENT_FREE:

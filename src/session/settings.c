@@ -6,12 +6,15 @@
 
 #include "client.h"
 #include "difference.h"
-#include "greetings.h"
 #include "known.h"
 #include "pgwire/build.h"
 #include "pgwire/sqlstate.h"
+#include "rename.h"
 #include "sessions.h"
 #include "weir/auth/wire.h"
+#include "weir/pool/greetings.h"
+#include "weir/pool/inspect.h"
+#include "weir/pool/server_settings.h"
 #include "weir/pool/settable.h"
 #include "words.h"
 
@@ -66,14 +69,15 @@ bool settings_greet(struct client *c, struct span *out)
 
 /* ---- sending the difference ---- */
 
-static struct difference difference_of(const struct client *c)
+static struct difference difference_of(const struct client *c, bool in_block)
 {
     const struct server *s = c->server;
 
     return (struct difference){.wanted = &c->settings.wanted,
                                .there = &s->settings,
                                .greeting = s->greeting,
-                               .doubted = s->settings_doubted};
+                               .doubted = s->settings_doubted,
+                               .in_block = in_block};
 }
 
 /* The names of the changes, in the order of their statements, for the case that one is refused. */
@@ -86,25 +90,6 @@ static bool note_sent(struct client_settings *k, struct difference d)
         if (!pairs_put(&k->sent, change.name, change.resets ? span_str("") : change.value))
             return false;
     return true;
-}
-
-bool settings_note_there(struct server *s, const struct pairs *wanted)
-{
-    struct pairs *there = &s->settings;
-    struct pairs kept = {0};
-    struct pair pair;
-    size_t at = 0;
-    bool ok = true;
-
-    while (ok && pairs_next(there, &at, &pair))
-        if (!settable_has(pair.name))
-            ok = pairs_put(&kept, pair.name, pair.value);
-    ok = ok && pairs_copy(there, wanted);
-    for (at = 0; ok && pairs_next(&kept, &at, &pair);)
-        ok = pairs_put(there, pair.name, pair.value);
-    pairs_fini(&kept);
-    s->settings_doubted = false;
-    return ok;
 }
 
 /* In pieces, since one of the loop's scratch memory may not be enough. */
@@ -137,6 +122,7 @@ bool settings_send(struct server *s, const struct difference *d, bool guarded)
 
     if (buf == NULL)
         return false;
+    s->unnamed = 0; /* a Query drops it */
     difference_build(&w, *d, guarded);
     ASSERT(!w.full);
     if (is_long) {
@@ -156,16 +142,17 @@ static bool send_difference(struct client *c, const struct difference *d)
     if (!note_sent(k, *d))
         return false;
     k->n_done = 0;
+    k->n_before = difference_n_before(d);
     k->is_applying = true;
     return settings_send(c->server, d, true);
 }
 
 /* False: no memory. */
-static bool apply(struct client *c)
+static bool apply(struct client *c, bool in_block)
 {
     struct client_settings *k = &c->settings;
     struct server *s = c->server;
-    struct difference d = difference_of(c);
+    struct difference d = difference_of(c, in_block);
     struct difference first = d;
     struct change change;
 
@@ -173,20 +160,25 @@ static bool apply(struct client *c)
         return true;
     if (difference_next(&first, &change) && !send_difference(c, &d))
         return false;
-    if (!settings_note_there(s, &k->wanted))
+    if (!server_settings_put(s, &k->wanted))
         return false;
     k->is_untold = k->is_untold || !pairs_equal(&k->wanted, &s->settings);
     return true;
 }
 
-void settings_apply(struct client *c)
+static void apply_or_end(struct client *c, bool in_block)
 {
     struct client_settings *k = &c->settings;
 
     k->is_applying = k->is_in_block = k->is_reset = k->was_refused = false;
     k->is_untold = k->is_untold || k->was_told_more || k->greeting != c->server->greeting;
-    if (!apply(c))
+    if (!apply(c, in_block))
         c->short_of_memory = true; /* relay_settle() ends it */
+}
+
+void settings_apply(struct client *c)
+{
+    apply_or_end(c, false);
 }
 
 /* ---- what the server says ---- */
@@ -226,9 +218,12 @@ static bool note_report(struct client *c, struct span name, struct span value)
     struct client_settings *k = &c->settings;
     struct server *s = c->server;
 
-    if (c->phase == CLIENT_ACTIVE && !k->is_applying && settable_has(name) &&
-        !note_wanted(c, name, value))
-        return false;
+    if (c->phase == CLIENT_ACTIVE && !k->is_applying && settable_has(name)) {
+        if (!c->suspicion.changes_settings && !k->is_reset)
+            s->suspected |= STATE_BIT(STATE_SETTINGS); /* a function set it, or nobody */
+        else if (!note_wanted(c, name, value))
+            return false;
+    }
     k->is_untold = true;
     return set_or_remove(&s->settings,
                          pairs_has(&k->wanted, name) || !is_default(s->greeting, name, value), name,
@@ -291,7 +286,7 @@ static bool is_tag(struct pgw_span tag, const char *text)
     return tag.len >= len && memcmp(tag.ptr, text, len) == 0;
 }
 
-bool settings_completed(struct client *c, struct pgw_span tag)
+bool settings_completed(struct client *c, struct pgw_span tag, bool is_small_set)
 {
     struct client_settings *k = &c->settings;
     struct server *s = c->server;
@@ -299,13 +294,47 @@ bool settings_completed(struct client *c, struct pgw_span tag)
 
     if (discards)
         forget_unreported(s);
-    else if (resets || is_tag(tag, "SET"))
+    else if (resets || (is_tag(tag, "SET") && !is_small_set))
         s->settings_doubted = true;
     if (c->phase != CLIENT_ACTIVE || !(resets || discards))
         return true;
     k->is_reset = k->is_untold = true;
     k->context = 0;
     return discards ? pairs_copy(&k->wanted, &k->startup) : want_startup_again(c);
+}
+
+/* ---- what a server was asked ---- */
+
+/* Behind a RESET the startup packet counts again. */
+static bool want_found(struct client_settings *k, const struct pairs *found, struct pairs *out)
+{
+    struct pair pair;
+    size_t at = 0;
+
+    if (!pairs_copy(out, &k->startup))
+        return false;
+    while (pairs_next(found, &at, &pair))
+        if (settable_has(pair.name) && !pairs_put(out, pair.name, pair.value))
+            return false;
+    return true;
+}
+
+bool settings_learn(struct client *c, const struct inspect_found *found)
+{
+    struct client_settings *k = &c->settings;
+    struct pairs wanted = {0};
+
+    if (!(found->answered & STATE_BIT(STATE_SETTINGS)))
+        return true;
+    if (!want_found(k, &found->settings, &wanted)) {
+        pairs_fini(&wanted);
+        return false;
+    }
+    pairs_fini(&k->wanted);
+    k->wanted = wanted;
+    k->context = 0;
+    k->is_untold = true;
+    return true;
 }
 
 /* ---- telling ---- */
@@ -376,6 +405,8 @@ void settings_tell(struct client *c)
     }
     pairs_fini(&k->told);
     k->told = now_told;
+    if (k->greeting != greeting)
+        k->context = 0;
     k->greeting = greeting;
 }
 
@@ -394,11 +425,12 @@ void settings_ready(struct client *c)
     bool was_reset = k->is_reset;
 
     k->is_reset = false;
-    if (k->is_untold)
+    /* An error has undone what we set in the transaction; so will its end, and it is set again. */
+    if (k->is_untold && !(k->is_in_block && c->server->replies.status == PGW_TX_FAILED))
         settings_tell(c);
     if (!was_reset || !may_apply_in_block(c))
         return;
-    settings_apply(c);
+    apply_or_end(c, true);
     k->is_in_block = k->is_applying;
 }
 
@@ -412,25 +444,21 @@ void settings_answered(struct client *c, uint8_t letter)
         c->settings.is_applying = false;
 }
 
-/* The value whose statement failed is wanted no more. The first statement is the guard. Class 57 is
- * somebody's intervention: a cancel request, a shutdown. */
+/* The value whose statement failed is wanted no more. Class 57 is somebody's intervention: a cancel
+ * request, a shutdown. */
 static void drop_refused(struct client *c, const struct words *words)
 {
     struct client_settings *k = &c->settings;
     struct pair pair;
-    size_t at = 0;
 
     if (memcmp(words->sqlstate, "57", 2) == 0)
         return;
-    for (uint32_t i = 1; pairs_next(&k->sent, &at, &pair); i++) {
-        if (i != k->n_done)
-            continue;
-        known_forget(c->all->known, c->pool, pair.name, pair.value);
-        pairs_remove(&k->startup, pair.name);
-        pairs_remove(&k->wanted, pair.name);
-        k->context = 0;
+    if (k->n_done < k->n_before || !difference_nth(&k->sent, k->n_done - k->n_before, &pair))
         return;
-    }
+    known_forget(c->all->known, c->pool, pair.name, pair.value);
+    pairs_remove(&k->startup, pair.name);
+    pairs_remove(&k->wanted, pair.name);
+    k->context = 0;
 }
 
 /* Each message that went to the server behind our Query fails, as it would if the session had been
@@ -455,6 +483,10 @@ static void fail_what_was_sent(struct client *c, const struct pgw_reply_verdict 
             if (!skips)
                 stream_send(&c->stream, span_of(ready, sizeof(ready)));
         }
+    }
+    if (rename_is_gathering(c) && !skips) { /* nothing of it has been sent */
+        stream_send(&c->stream, error);
+        skips = true;
     }
     c->skipping = skips;
 }
@@ -481,36 +513,4 @@ void settings_refused(struct client *c, struct pgw_span body,
     report.message = words.message;
     pgw_build_error(&w, &report);
     fail_what_was_sent(c, verdict, span_in(pgw_writer_span(&w)));
-}
-
-/* ---- the context of a statement ---- */
-
-static uint64_t hash_value(const struct client *c, const char *name, uint64_t so_far)
-{
-    const struct hash_key *key = known_hash_key(c->all->known);
-    struct span value;
-
-    if (!pairs_get(&c->settings.wanted, span_str(name), &value) &&
-        !greeting_get(c->settings.greeting, span_str(name), &value))
-        return hash64_u64(key, so_far + 1);
-    return hash64_u64(key, so_far ^ hash64(key, value));
-}
-
-uint64_t settings_context(struct client *c)
-{
-    static const char *const names[] = {"client_encoding",
-                                        "DateStyle",
-                                        "IntervalStyle",
-                                        "TimeZone",
-                                        "search_path",
-                                        "role",
-                                        "standard_conforming_strings"};
-    uint64_t hash = 0;
-
-    if (c->settings.context != 0)
-        return c->settings.context;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        hash = hash_value(c, names[i], hash);
-    c->settings.context = hash == 0 ? 1 : hash;
-    return c->settings.context;
 }

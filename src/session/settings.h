@@ -28,6 +28,7 @@
 struct client;
 struct difference;
 struct greeting;
+struct inspect_found;
 struct server;
 
 /* The cookie of our Query's reply; no message of the client's has it. */
@@ -42,6 +43,7 @@ struct client_settings {
     const struct greeting *greeting; /* what `told` counts from; NULL before the login's end */
     uint64_t context;                /* 0: to be computed */
     uint32_t n_done;                 /* statements of our Query that have been carried out */
+    uint32_t n_before;               /* of those before the first change */
     bool is_applying;                /* our Query is not answered yet */
     bool is_in_block;                /* the same, and it went into the client's transaction */
     bool is_reset;                   /* a RESET or DISCARD since the last ReadyForQuery */
@@ -58,9 +60,6 @@ NODISCARD bool settings_greet(struct client *c, struct span *out);
  * c->short_of_memory is set, and the server must not be used again. */
 void settings_apply(struct client *c);
 
-/* The server has what is wanted, beside what nobody can set. False: no memory. */
-NODISCARD bool settings_note_there(struct server *s, const struct pairs *wanted);
-
 /* Sends the statements of a difference to a server of this reactor, and notes the reply to come;
  * guarded: see difference.h. False: no memory. */
 NODISCARD bool settings_send(struct server *s, const struct difference *d, bool guarded);
@@ -71,8 +70,13 @@ NODISCARD bool settings_send(struct server *s, const struct difference *d, bool 
 NODISCARD enum pgw_reply_judgement settings_reported(struct client *c, struct pgw_span body,
                                                      enum pgw_reply_judgement judgement);
 
-/* A CommandComplete came that is not an answer to our Query. False: no memory. */
-NODISCARD bool settings_completed(struct client *c, struct pgw_span tag);
+/* A CommandComplete came that is not an answer to our Query; is_small_set: see suspect.h. False: no
+ * memory. */
+NODISCARD bool settings_completed(struct client *c, struct pgw_span tag, bool is_small_set);
+
+/* What the session has set was asked of its server (pool/inspect.h): it is what the client wants
+ * now. False: no memory. */
+NODISCARD bool settings_learn(struct client *c, const struct inspect_found *found);
 
 /* A message came that answers our Query, and is no error. */
 void settings_answered(struct client *c, uint8_t letter);

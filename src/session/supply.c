@@ -49,6 +49,18 @@ bool supply_send_head(struct client *c, uint8_t type, const void *before, size_t
     return true;
 }
 
+bool supply_send_start(struct client *c, uint8_t type, size_t body_len)
+{
+    uint8_t *buf = loop_scratch(c->thread->loop, PGW_HEADER_LEN);
+
+    if (buf == NULL)
+        return false;
+    buf[0] = type;
+    pgw_store_u32(buf + PGW_TYPE_LEN, (uint32_t)(PGW_LENGTH_LEN + body_len));
+    supply_send(c, pgw_span_of(buf, PGW_HEADER_LEN));
+    return true;
+}
+
 bool supply_note(struct client *c, enum pgw_reply_kind kind, enum pgw_reply_way way,
                  const struct effect *e)
 {
@@ -56,7 +68,12 @@ bool supply_note(struct client *c, enum pgw_reply_kind kind, enum pgw_reply_way 
 
     if (e != NULL && !effect_add(c, e, &cookie))
         return false;
+    return supply_note_cookie(c, kind, way, cookie);
+}
 
+bool supply_note_cookie(struct client *c, enum pgw_reply_kind kind, enum pgw_reply_way way,
+                        uint32_t cookie)
+{
     enum pgw_reply_outcome outcome = pgw_reply_sent(&c->server->replies, kind, way, cookie);
 
     c->lost_count = outcome == PGW_REPLY_LOST;
@@ -67,9 +84,6 @@ bool supply_send_parse(struct client *c, struct pgw_span name, const struct stat
 {
     struct span parse = statement_parse(s);
 
-    /* Prepared under other settings than it stands for: others must not find it there. */
-    if (s->context != settings_context(c))
-        c->server->is_distrusted = true;
     if (!supply_send_head(c, PGW_F_PARSE, NULL, 0, name, parse.len))
         return false;
     supply_send(c, span_out(parse));
@@ -165,6 +179,25 @@ bool supply_add(struct client *c, uint64_t id)
     return make_room(c) && prepared_add(s->prepared, id);
 }
 
+/* Under other settings than s was first prepared the server is given another statement, which means
+ * what the same text means under these: those of others must not get it in the place of s. */
+static struct statement *variant(struct client *c, struct statement *s)
+{
+    uint64_t context = settings_context(c);
+    struct statement *other;
+
+    if (s->context == context || suspect_is_private(s->context))
+        return s;
+    other = statements_intern(c->all->config.statements, c->thread, statement_parse(s), context);
+    statement_put(c->all->config.statements, c->thread, other); /* it stays for this turn */
+    return other;
+}
+
+struct statement *supply_choose(struct client *c, struct statement *s)
+{
+    return supply_has(c, s->id) ? s : variant(c, s);
+}
+
 bool supply_statement(struct client *c, const struct statement *s)
 {
     const struct effect e = {.kind = EFFECT_INJECTED, .id = s->id};
@@ -179,19 +212,24 @@ bool supply_statement(struct client *c, const struct statement *s)
 bool supply_unnamed(struct client *c)
 {
     struct server *s = c->server;
-    uint64_t id = c->prepares == NULL ? 0 : c->prepares->unnamed_id;
+    struct prepares *p = c->prepares;
+    uint64_t id = p == NULL ? 0 : p->unnamed_id;
     struct effect e = {.kind = EFFECT_INJECTED_UNNAMED, .id = s->unnamed};
+    struct statement *statement;
 
     if (s->unnamed == id)
         return true;
     if (prepares_of(c) == NULL)
         return false;
-    if (c->prepares->unnamed == NULL) { /* PostgreSQL is to say that there is none */
+    if (p == NULL || p->unnamed == NULL) { /* PostgreSQL is to say that there is none */
         s->unnamed = 0;
         return supply_note(c, PGW_REPLY_CLOSE, PGW_REPLY_SWALLOW, &e) &&
                supply_send_close(c, pgw_span_of("", 0));
     }
-    s->unnamed = id;
+    statement = variant(c, p->unnamed);
+    if (statement == NULL)
+        return false;
+    s->unnamed = statement->id;
     return supply_note(c, PGW_REPLY_PARSE, PGW_REPLY_SWALLOW, &e) &&
-           supply_send_parse(c, pgw_span_of("", 0), c->prepares->unnamed);
+           supply_send_parse(c, pgw_span_of("", 0), statement);
 }

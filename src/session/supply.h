@@ -31,6 +31,9 @@ void supply_send(struct client *c, struct pgw_span bytes);
 /* For bytes that do not. */
 NODISCARD bool supply_send_copy(struct client *c, struct pgw_span bytes);
 
+/* A message's header alone. */
+NODISCARD bool supply_send_start(struct client *c, uint8_t type, size_t body_len);
+
 /* A message's header, n_before bytes, and a name with its NUL. tail_len: what the caller sends
  * behind that. */
 NODISCARD bool supply_send_head(struct client *c, uint8_t type, const void *before, size_t n_before,
@@ -42,6 +45,10 @@ NODISCARD bool supply_send_close(struct client *c, struct pgw_span name);
  * done; NULL: nothing. What e holds goes with it. */
 NODISCARD bool supply_note(struct client *c, enum pgw_reply_kind kind, enum pgw_reply_way way,
                            const struct effect *e);
+
+/* The same where the message's effect is none of effect.h. */
+NODISCARD bool supply_note_cookie(struct client *c, enum pgw_reply_kind kind,
+                                  enum pgw_reply_way way, uint32_t cookie);
 
 /* ---- what a server has ---- */
 
@@ -60,6 +67,10 @@ NODISCARD bool supply_evict(struct client *c, uint64_t id);
 /* What earlier batches have yet to do may change what is to be sent for a message about the
  * client's statement of this name; id: the statement's, 0: none. */
 bool supply_must_wait(struct client *c, struct pgw_span said, uint64_t id);
+
+/* Which statement is to do for s on this server: s, or the one of the same text under the settings
+ * that there are now. NULL: no memory. Lives as long as the turn. */
+NODISCARD struct statement *supply_choose(struct client *c, struct statement *s);
 
 /* The server has s when what is sent next arrives. */
 NODISCARD bool supply_statement(struct client *c, const struct statement *s);

@@ -97,10 +97,13 @@ class ServerTest(unittest.TestCase):
 
     def test_prepared_behind_our_back(self):
         with Relay(postgres, pool_size=1) as weir, weir.client() as client, weir.client() as other:
-            other.query("prepare weir_1 as select 'other'; prepare weir_2 as select 'other'")
-            for _ in range(2):
-                answer = ask(client, prepared("a", "select 1"))
-            self.assertEqual(answer.value, "1")
+            self.assertEqual(ask(client, prepared("a", "select 1")).value, "1")
+            for sql in ("prepare weir_1 as select 'other'; prepare weir_2 as select 'other'",
+                        "deallocate weir_1; prepare weir_1 as select 'other'",
+                        "do $$ begin execute 'deallocate weir_' || 1; execute 'prepare weir_' || 1 || "
+                        "' as select 1'; end $$"):
+                other.query(sql)
+                self.assertEqual(run(client, "a").value, "1")
 
     def test_stale_plan(self):
         """The client is told, as it would be by PostgreSQL; what it prepares again works."""

@@ -103,7 +103,12 @@ static void check_text(const struct difference *d)
 
     struct reader r = {buf + 5, buf + w.len - 1};
 
+    uint32_t n_before = 1;
+
     ASSERT(take(&r, "SET exit_on_error=on;"));
+    n_before += take(&r, "SET statement_timeout=0;") ? 1 : 0;
+    n_before += take(&r, "RESET SESSION AUTHORIZATION;RESET ROLE;") ? 2 : 0;
+    ASSERT(n_before == difference_n_before(d));
     while (difference_next(&walk, &change))
         expect_change(&r, &change);
     ASSERT(take(&r, "RESET exit_on_error") && r.at == r.end);

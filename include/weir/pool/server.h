@@ -102,7 +102,8 @@ struct server {
     uint64_t unnamed;          /* id of its unnamed statement; 0: none */
     struct pairs settings;     /* what it was given or reported last, where somebody cared */
     struct inspection
-        *inspection; /* while SERVER_RESETTING; NULL: what resets it is its client's */
+        *inspection;           /* while SERVER_RESETTING; NULL: what resets it is its client's */
+    struct pairs sql_prepared; /* exact: statements of SQL that it has, with their texts */
     struct pgw_walker from_server;
     struct pgw_reply_queue replies;
     struct wheel_timer timer;   /* also control's */
@@ -110,6 +111,7 @@ struct server {
     bool ended_before;          /* that was so */
     bool is_distrusted;         /* it is closed when it is given back */
     bool settings_doubted;      /* what it does not report may have been set since */
+    uint16_t suspected;         /* kinds of state that it may have been left with: inspect.h */
     uint8_t taking;             /* what becomes of the message that is being received */
     bool stopping;              /* stopped() is to come */
     bool has_ended;             /* its FIN, or the end of its socket, was seen */

@@ -17,7 +17,10 @@ bool settable_is_fixed(struct span name);
 /* Of the start of a server process (context backend or superuser-backend). */
 bool settable_is_of_backend(struct span name);
 
-/* Neither of them. */
+/* About connections that clients share: it would end them while others have them, or nobody. */
+bool settable_is_of_pool(struct span name);
+
+/* None of them. */
 bool settable_has(struct span name);
 
 #endif

@@ -30,7 +30,8 @@ struct thread;
 struct statement {
     uint64_t id; /* never 0 */
     uint64_t context;
-    size_t len; /* of parse */
+    size_t len;      /* of parse */
+    unsigned traces; /* what its execution may leave behind: traces.h */
     /* the store's own members follow in src/pool/statements.c; parse is behind them */
 };
 

@@ -55,6 +55,35 @@ static const struct difference_case cases[] = {
      false,
      "SET \"a\"=E'1';RESET \"b\";SET \"c\"=E'3';"},
     {{"b", "1"}, {"a", "2", "c", "4"}, false, "RESET \"a\";SET \"b\"=E'1';RESET \"c\";"},
+    /* who the session is comes last, and is undone before the rest is set */
+    {{"role", "r"}, {NULL}, false, "SET \"role\"=E'r';"},
+    {{NULL}, {"role", "r"}, false, "RESET \"role\";"},
+    {{"role", "r"}, {"role", "q"}, false, "SET \"role\"=E'r';"},
+    {{"role", "r"}, {"role", "r"}, false, ""},
+    {{"z", "1"},
+     {"role", "r"},
+     false,
+     "RESET SESSION AUTHORIZATION;RESET ROLE;SET \"z\"=E'1';RESET \"role\";"},
+    {{"role", "r", "z", "1"},
+     {"role", "r", "a", "1"},
+     false,
+     "RESET SESSION AUTHORIZATION;RESET ROLE;RESET \"a\";SET \"z\"=E'1';SET \"role\"=E'r';"},
+    {{"role", "r", "session_authorization", "s", "z", "1"},
+     {NULL},
+     false,
+     "SET \"z\"=E'1';SET \"session_authorization\"=E's';SET \"role\"=E'r';"},
+    {{NULL}, {"session_authorization", "s"}, false, "RESET \"session_authorization\";"},
+    /* and a timeout first */
+    {{"z", "1"},
+     {"statement_timeout", "1"},
+     false,
+     "SET statement_timeout=0;SET \"z\"=E'1';RESET \"statement_timeout\";"},
+    {{"statement_timeout", "1", "role", "r"},
+     {"statement_timeout", "1"},
+     false,
+     "SET statement_timeout=0;SET \"role\"=E'r';SET \"statement_timeout\"=E'1';"},
+    {{"statement_timeout", "1"}, {"statement_timeout", "1"}, false, ""},
+    {{NULL}, {"statement_timeout", "1"}, false, "RESET \"statement_timeout\";"},
     /* what is not reported may have been changed by a SET that nobody saw */
     {{"a", "1"}, {"a", "1"}, true, "SET \"a\"=E'1';"},
     {{NULL}, {"a", "1"}, true, "RESET \"a\";"},
@@ -152,4 +181,22 @@ Test(difference, room)
             pairs_fini(&there);
         }
     }
+}
+
+/* Which change a refused statement is. */
+Test(difference, nth)
+{
+    const char *const list[] = {"role", "r", "session_authorization", "s", "a", "1", "z",
+                                "2",    NULL};
+    const char *const order[] = {"a", "z", "session_authorization", "role"};
+    struct pairs changes;
+    struct pair pair;
+
+    fill(&changes, list);
+    for (uint32_t i = 0; i < 4; i++) {
+        cr_assert(difference_nth(&changes, i, &pair));
+        cr_expect(span_equal(pair.name, span_str(order[i])), "%u", i);
+    }
+    cr_expect_not(difference_nth(&changes, 4, &pair));
+    pairs_fini(&changes);
 }

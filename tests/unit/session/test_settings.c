@@ -74,7 +74,7 @@ static void report(struct scene *s, const char *name, const char *value)
 
 static void complete(struct scene *s, const char *tag)
 {
-    cr_assert(settings_completed(&s->client, pgw_span_of(tag, strlen(tag) + 1)));
+    cr_assert(settings_completed(&s->client, pgw_span_of(tag, strlen(tag) + 1), false));
 }
 
 /* What happens: "name=value" is a report, anything else a tag. */
@@ -144,6 +144,7 @@ Test(settings, what_is_noted)
         const struct step_case *c = &step_cases[i];
         struct scene *s = scene_new();
 
+        s->client.suspicion.changes_settings = true;
         fill(&s->client.settings.startup, c->startup);
         fill(&s->client.settings.wanted, c->wanted);
         fill(&s->server.settings, c->there);
@@ -246,9 +247,43 @@ Test(settings, context)
     fill(&s->client.settings.wanted, "application_name=x;client_encoding=UTF8;timezone=UTC;");
     s->client.settings.context = 0;
     cr_assert_eq(settings_context(&s->client), contexts[0]);
+    s->client.settings.is_reset = true; /* or these would be nobody's doing */
     report(s, "TimeZone", "GMT");
     cr_assert_eq(settings_context(&s->client), contexts[1]);
     report(s, "TimeZone", "UTC");
     cr_assert_eq(settings_context(&s->client), contexts[0]);
+    scene_free(s);
+}
+
+/* Behind what may change settings nobody's statements are this client's, nor those of its next
+ * server. */
+Test(settings, context_of_its_own)
+{
+    struct scene *s = scene_new();
+    uint64_t shared = settings_context(&s->client), own;
+
+    s->client.id = 17;
+    (void)suspect_query(&s->client, pgw_span_of("set a = 1", 10), true);
+    own = settings_context(&s->client);
+    cr_assert(suspect_is_private(own) && !suspect_is_private(shared));
+    cr_assert_eq(settings_context(&s->client), own);
+    suspect_linked(&s->client, false);
+    cr_assert_eq(settings_context(&s->client), shared);
+    (void)suspect_query(&s->client, pgw_span_of("set a = 1", 10), true);
+    cr_assert(suspect_is_private(settings_context(&s->client)));
+    cr_assert_neq(settings_context(&s->client), own);
+    suspect_fini(&s->client.suspicion);
+    scene_free(s);
+}
+
+/* A change that no text explains may be a function's, or the server's: it is to be asked. */
+Test(settings, report_out_of_nowhere)
+{
+    struct scene *s = scene_new();
+
+    report(s, "TimeZone", "GMT");
+    is(&s->client.settings.wanted, "", "wanted");
+    is(&s->server.settings, "timezone=GMT;", "there");
+    cr_assert_eq(s->server.suspected, STATE_BIT(STATE_SETTINGS));
     scene_free(s);
 }

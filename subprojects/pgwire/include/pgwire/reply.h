@@ -184,6 +184,12 @@ static inline bool pgw_reply_is_owed(const struct pgw_reply_queue *q)
     return q->head != q->tail;
 }
 
+/* What the server is at is the relay's own message. */
+static inline bool pgw_reply_is_of_relay(const struct pgw_reply_queue *q)
+{
+    return q->head != q->tail && q->ring[q->head & q->mask].way == PGW_REPLY_SWALLOW;
+}
+
 /* A COPY has begun that waits for the client's data. */
 bool pgw_reply_is_copying_in(const struct pgw_reply_queue *q);
 

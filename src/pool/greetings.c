@@ -1,5 +1,5 @@
 /* Reading what a server told at its login; see greetings.h. */
-#include "greetings.h"
+#include "weir/pool/greetings.h"
 
 #include "pgwire/frame.h"
 #include "pgwire/message_backend.h"

@@ -2,8 +2,8 @@
  * Reading what a server told at its login: its ParameterStatus messages, which say what a parameter
  * is where nobody sets it, and which parameters are reported at all.
  */
-#ifndef WEIR_SESSION_GREETINGS_H
-#define WEIR_SESSION_GREETINGS_H
+#ifndef WEIR_POOL_GREETINGS_H
+#define WEIR_POOL_GREETINGS_H
 
 #include <stdbool.h>
 

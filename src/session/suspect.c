@@ -1,0 +1,222 @@
+/* What a client's messages may leave behind; see suspect.h. */
+#include "suspect.h"
+
+#include "client.h"
+#include "link.h"
+#include "weir/auth/wire.h"
+#include "weir/pool/greetings.h"
+#include "weir/pool/settable.h"
+#include "weir/pool/statements.h"
+
+#define KINDS STATE_ALL
+/* What is remembered of a PREPARE until its EXECUTE. */
+#define REMEMBERED (KINDS | TRACE_SETS | TRACE_NAMES | TRACE_SEQUENCES)
+
+#define PRIVATE (UINT64_C(1) << 63)
+
+uint64_t suspect_share(uint64_t hash)
+{
+    return hash & ~PRIVATE;
+}
+
+void suspect_fini(struct suspicion *u)
+{
+    pairs_fini(&u->names);
+}
+
+/* What lastval() and currval() would say is another client's. Only in front of all that this one
+ * sends to the server: what it has done there itself must stay. */
+static void discard_sequences(struct client *c)
+{
+    if (c->suspicion.finds_sequences && !c->suspicion.has_sent)
+        link_send_query(c, "DISCARD SEQUENCES");
+    c->suspicion.finds_sequences = false;
+}
+
+void suspect_linked(struct client *c, bool is_anothers)
+{
+    struct suspicion *u = &c->suspicion;
+
+    u->unknown_names = u->changes_settings = u->binds_small_set = u->scans = u->has_sent = false;
+    u->finds_sequences = is_anothers;
+    if (u->reads_sequences)
+        discard_sequences(c);
+}
+
+static void read_sequences(struct client *c, unsigned traces)
+{
+    if (!(traces & TRACE_SEQUENCES) || c->suspicion.reads_sequences)
+        return;
+    c->suspicion.reads_sequences = true;
+    discard_sequences(c);
+}
+
+static void note(struct client *c, unsigned traces)
+{
+    struct suspicion *u = &c->suspicion;
+
+    if (traces & TRACE_EXECUTES) {
+        traces |= u->of_prepared;
+        u->unknown_names = u->unknown_names || u->unknown_prepared;
+    }
+    if (traces & TRACE_PREPARES)
+        u->of_prepared |= traces & REMEMBERED;
+    if ((traces & TRACE_SETS) && !u->changes_settings) {
+        u->changes_settings = true;
+        u->n_private++;
+    }
+    read_sequences(c, traces);
+    c->server->suspected |= (uint16_t)(traces & KINDS);
+}
+
+/* Of which parameters a text speaks. */
+static void note_names(struct client *c, struct span text, unsigned traces)
+{
+    struct suspicion *u = &c->suspicion;
+
+    if (!(traces & TRACE_NAMES) || traces_names(text, &u->names))
+        return;
+    if (traces & TRACE_PREPARES)
+        u->unknown_prepared = true;
+    u->unknown_names = true;
+}
+
+/* Does the server tell what becomes of it, or is it gone with the transaction? */
+static bool is_small_set(const struct client *c, struct span text)
+{
+    struct span name;
+
+    switch (traces_of_set(text, &name)) {
+    case TRACES_LOCAL:
+        return true;
+    case TRACES_NAME:
+        return settable_has(name) && greeting_has(c->server->greeting, name);
+    case TRACES_NO_SET:
+        break;
+    }
+    return false;
+}
+
+/* ---- messages ---- */
+
+static unsigned scan(struct client *c, struct span bytes)
+{
+    struct suspicion *u = &c->suspicion;
+    unsigned before = u->scan.found;
+
+    traces_scan(&u->scan, bytes);
+    return u->scan.found & ~before;
+}
+
+static void begin_scan(struct client *c, struct span head, bool is_whole)
+{
+    struct suspicion *u = &c->suspicion;
+    unsigned traces;
+
+    u->scan = (struct traces){0};
+    u->scans = !is_whole;
+    traces = scan(c, head);
+    if (traces == 0)
+        return;
+    if (is_whole)
+        note_names(c, head, traces);
+    else
+        u->unknown_names = u->unknown_names || (traces & TRACE_NAMES);
+    note(c, traces);
+}
+
+bool suspect_query(struct client *c, struct pgw_span head, bool is_whole)
+{
+    begin_scan(c, span_in(head), is_whole);
+    c->suspicion.binds_small_set = false;
+    return is_whole && (c->suspicion.scan.found & TRACE_NAMES) && is_small_set(c, span_in(head));
+}
+
+void suspect_parse(struct client *c, struct pgw_span head)
+{
+    begin_scan(c, span_in(head), false);
+}
+
+void suspect_more(struct client *c, struct pgw_span bytes)
+{
+    unsigned traces;
+
+    if (!c->suspicion.scans)
+        return;
+    traces = scan(c, span_in(bytes));
+    if (traces == 0)
+        return;
+    if (traces & TRACE_NAMES)
+        c->suspicion.unknown_names = true;
+    note(c, traces);
+}
+
+static struct span text_of(const struct statement *s)
+{
+    struct span parse = statement_parse(s);
+    const uint8_t *end = memchr(parse.ptr, '\0', parse.len);
+
+    return span_of(parse.ptr, end == NULL ? parse.len : (size_t)(end - parse.ptr) + 1);
+}
+
+void suspect_sequences(struct client *c, const struct statement *s)
+{
+    if (s != NULL)
+        read_sequences(c, s->traces);
+}
+
+void suspect_statement(struct client *c, const struct statement *s)
+{
+    c->suspicion.scans = false;
+    if (s == NULL || s->traces == 0)
+        return;
+    note_names(c, text_of(s), s->traces);
+    note(c, s->traces);
+}
+
+void suspect_bound(struct client *c, const struct statement *s, struct pgw_span portal)
+{
+    suspect_statement(c, s);
+    if (portal.len == 0)
+        c->suspicion.binds_small_set =
+            s != NULL && (s->traces & TRACE_NAMES) && is_small_set(c, text_of(s));
+}
+
+uint32_t suspect_executed(struct client *c, struct pgw_span head)
+{
+    struct suspicion *u = &c->suspicion;
+
+    if (!u->binds_small_set || head.len == 0 || head.ptr[0] != '\0')
+        return 0;
+    u->binds_small_set = false; /* its next Execute is refused, or is that of another one */
+    return SMALL_SET_COOKIE;
+}
+
+/* ---- answers ---- */
+
+void suspect_completed(struct client *c, struct pgw_span tag, bool is_small_set)
+{
+    unsigned kinds = traces_of_tag(span_in(tag));
+
+    if (kinds == 0 || is_small_set)
+        return;
+    if (kinds & STATE_BIT(STATE_LOCKS)) /* DO, CALL: nobody knows what they do */
+        c->suspicion.unknown_names = true;
+    c->server->suspected |= (uint16_t)kinds;
+}
+
+/* ---- what it means for statements ---- */
+
+uint64_t suspect_context(const struct client *c)
+{
+    const struct suspicion *u = &c->suspicion;
+
+    if (c->server == NULL || !u->changes_settings)
+        return 0;
+    return PRIVATE | (c->id << 24 & (PRIVATE - 1)) | (u->n_private & 0xffffff);
+}
+
+bool suspect_is_private(uint64_t context)
+{
+    return (context & PRIVATE) != 0;
+}
