@@ -2,7 +2,7 @@
  * A client that keeps up to ten batches under way by libpq's pipeline mode, of statements chosen at
  * random; each row says whose it is and which. Wrong answers end it with status 1.
  *
- * pipeline CONNINFO CLIENT BATCHES SEED
+ * pipeline CONNINFO CLIENT BATCHES SEED, where CONNINFO has the number CLIENT as application_name
  */
 #include <libpq-fe.h>
 #include <stdbool.h>
@@ -15,7 +15,7 @@
 #define N_STATEMENTS 100
 #define DEPTH_MAX 10
 #define NAME_SIZE 16
-#define TEXT_SIZE 64
+#define TEXT_SIZE 80
 
 /* What was sent up to a Sync, in this order, but for the last two */
 struct batch {
@@ -72,7 +72,8 @@ static void send_batch(struct client *c, const struct batch *b)
     char name[NAME_SIZE], text[TEXT_SIZE];
 
     snprintf(name, sizeof(name), "s%u", b->statement);
-    snprintf(text, sizeof(text), "select %u, $1::text, $2::text", b->statement);
+    snprintf(text, sizeof(text),
+             "select %u, $1::text, $2::text, current_setting('application_name')", b->statement);
     if (b->prepares)
         sent(c, PQsendPrepare(c->connection, name, text, 0, NULL));
     send_use(c, b, name);
@@ -104,10 +105,11 @@ static void begin(struct client *c)
 
 static bool is_row_of(const struct client *c, const struct batch *b, const PGresult *r)
 {
-    return PQntuples(r) == 1 && PQnfields(r) == 3 &&
+    return PQntuples(r) == 1 && PQnfields(r) == 4 &&
            strtoul(PQgetvalue(r, 0, 0), NULL, 10) == b->statement &&
            strcmp(PQgetvalue(r, 0, 1), c->number) == 0 &&
-           strtoul(PQgetvalue(r, 0, 2), NULL, 10) == b->sequence;
+           strtoul(PQgetvalue(r, 0, 2), NULL, 10) == b->sequence &&
+           strcmp(PQgetvalue(r, 0, 3), c->number) == 0;
 }
 
 /* The next result, which must be of this kind; one of a query is followed by a NULL. */

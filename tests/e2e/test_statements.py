@@ -296,11 +296,12 @@ class PgbenchTest(unittest.TestCase):
 
 class PipelineTest(unittest.TestCase):
     def test_pipelines(self):
-        """8 clients with up to 10 batches under way, 2 servers with room for 60 of 100 statements."""
+        """8 clients with up to 10 batches under way, 2 servers with room for 60 of 100 statements. Rows carry
+        the client's number, the batch's, and the client's setting."""
         n_batches = scaled(8000, 1000, 200000) // SHARE
         with Relay(postgres, pool_size=2, reactors=2, max_prepared_statements=60) as weir:
-            where = f"host={weir.address[0]} port={weir.address[1]} user=app dbname=app"
-            clients = [self.enterContext(Process([PIPELINE, where, str(number), str(n_batches), str(SEED)]))
+            where = f"host={weir.address[0]} port={weir.address[1]} user=app dbname=app application_name="
+            clients = [self.enterContext(Process([PIPELINE, f"{where}{number}", *map(str, (number, n_batches, SEED))]))
                        for number in range(8)]
             for client in clients:
                 self.assertEqual(client.wait(3600 if SOAK else 60), 0, f"seed {SEED}: {client.output()}")
