@@ -145,7 +145,8 @@ static void finish_mem(struct showing *s)
 static const struct rows_column pool_columns[] = {
     {TEXT("database")},    {TEXT("user")},         {NUMBER("cl_active")}, {NUMBER("cl_waiting")},
     {NUMBER("sv_active")}, {NUMBER("sv_idle")},    {NUMBER("sv_login")},  {NUMBER("sv_closing")},
-    {NUMBER("maxwait")},   {NUMBER("maxwait_us")}, {TEXT("pool_mode")},   {.name = NULL},
+    {NUMBER("maxwait")},   {NUMBER("maxwait_us")}, {TEXT("pool_mode")},   {NUMBER("idle_words")},
+    {.name = NULL},
 };
 
 static const char *mode_name(enum conf_pool_mode mode)
@@ -234,6 +235,7 @@ static void add_pool(struct showing *s, const struct pool *p)
     row_number(&r, n.n_closing);
     add_wait(&r, n.oldest_us * NS_PER_US);
     row_text(&r, mode_name(pool_policy(p)->pool_mode));
+    row_number(&r, n.n_idle_words);
     rows_add(&s->rows, &r);
 }
 

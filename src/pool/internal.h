@@ -39,6 +39,7 @@ struct pool {
 
     /* Servers that control wants back: control adds, whoever releases a server takes down. */
     _Alignas(CACHE_LINE) atomic_uint give_back;
+    _Atomic uint64_t n_idle_words; /* idle.h; who has a server in the hand adds; relaxed */
 
     struct mask has_waiters; /* reactors whose FIFO is not empty; each writes its own bit */
     struct mask awaiting;    /* reactors with clients that wait for a greeting; the same */

@@ -185,6 +185,7 @@ void pool_count(const struct pool *p, struct pool_counts *out)
         .n_opening = atomic_load_explicit(&p->n_opening, memory_order_relaxed), /* for people */
         .n_closing = atomic_load_explicit(&p->n_closing, memory_order_relaxed),
         .oldest_us = oldest_us(p),
+        .n_idle_words = atomic_load_explicit(&p->n_idle_words, memory_order_relaxed),
     };
     for (unsigned r = 0; r < p->crew->n_reactors; r++) {
         const struct pool_part *part = pool_part(p, r);

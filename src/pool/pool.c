@@ -8,15 +8,13 @@
  */
 #include "weir/pool/pool.h"
 
-#include <errno.h>
-#include <sys/socket.h>
-
 #include "weir/base/clock.h"
 #include "weir/base/yield.h"
 
 #include "cancels.h"
 #include "control.h"
 #include "fifo.h"
+#include "idle.h"
 #include "internal.h"
 
 /* A server that was given back this recently is used without a look: what dies within it counts as
@@ -57,33 +55,25 @@ bool pool_is_stale(const struct server *s, uint64_t now_ns)
            now_ns >= s->opened_ns + s->pool->conf.policy.server_lifetime_ns;
 }
 
-/* Bytes on an idle connection are the words of one that ends: nobody here has asked for anything.
- */
-static bool looks_alive(const struct server *s)
-{
-    char byte;
-
-    return recv(stream_fd(&s->stream), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
-}
-
-/* What the shelf hides: one look at the socket, unless the server was in use a moment ago. */
-static bool is_alive(const struct server *s, uint64_t now_ns)
+/* What the shelf hides: a look at the socket, unless the server was in use a moment ago. Why it
+ * cannot be used, or NULL. */
+static const char *fault(struct server *s, uint64_t now_ns)
 {
     uint64_t since_ns = atomic_load_explicit(&s->idle_since_ns, memory_order_relaxed);
 
-    return now_ns < since_ns + FRESH_NS || looks_alive(s);
+    if (pool_is_stale(s, now_ns))
+        return renewed_or_old;
+    return now_ns < since_ns + FRESH_NS ? NULL : idle_fault(s);
 }
 
 /* May an idle server be given to a client? If not it goes to control. */
 static bool is_usable(struct server *s, uint64_t now_ns)
 {
-    if (pool_is_stale(s, now_ns))
-        send_to_close(s, renewed_or_old);
-    else if (!is_alive(s, now_ns))
-        send_to_close(s, "died while idle");
-    else
-        return true;
-    return false;
+    const char *why = fault(s, now_ns);
+
+    if (why != NULL)
+        send_to_close(s, why);
+    return why == NULL;
 }
 
 struct server *pool_take(struct pool *p, unsigned home, uint64_t now_ns)
@@ -365,15 +355,15 @@ void pool_release(struct thread *self, struct server *s)
 {
     uint64_t now_ns = loop_now_ns(self->loop);
     bool watched = server_phase(s) != SERVER_PARKED; /* until now: then its end would be known */
+    const char *why;
 
     ASSERT(stream_detached(&s->stream) && s->n_cancels == 0 && !wheel_armed(&s->timer));
     ASSERT(s->replication == PGW_REPLICATION_OFF);
     server_move(s, SERVER_IDLE);
     atomic_store_explicit(&s->idle_since_ns, now_ns, memory_order_relaxed);
-    if (pool_is_stale(s, now_ns))
-        send_to_close(s, renewed_or_old);
-    else if (!watched && !looks_alive(s))
-        send_to_close(s, "died while parked");
+    why = pool_is_stale(s, now_ns) ? renewed_or_old : watched ? NULL : idle_fault(s);
+    if (why != NULL)
+        send_to_close(s, why);
     else
         put_down(part_own(s->pool, self), self, s);
 }

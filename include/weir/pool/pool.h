@@ -129,7 +129,8 @@ struct pool_counts {
     unsigned n_idle;    /* on shelves */
     unsigned n_opening, n_closing;
     unsigned n_waiters;
-    uint64_t oldest_us; /* arrival of the longest waiting one; 0: none waits */
+    uint64_t oldest_us;    /* arrival of the longest waiting one; 0: none waits */
+    uint64_t n_idle_words; /* messages that servers sent while nobody used them; dropped */
 };
 void pool_count(const struct pool *p, struct pool_counts *out);
 
