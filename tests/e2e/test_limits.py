@@ -143,7 +143,7 @@ class PoolSizeTest(LimitCase):
         client.drop()
 
     async def crowd(self, weir):
-        deadline = time.monotonic() + scaled(2, 2, 60)
+        deadline = time.monotonic() + scaled(2, 1.5, 60)
         async with Watch("usename = 'few'") as watch:
             await together(self.visit(weir, number, deadline) for number in range(500))
         self.assertEqual(watch.most, self.SIZE)
@@ -189,7 +189,7 @@ class SharedLimitTest(LimitCase):
         return n_done, longest
 
     async def compete(self, weir, pools, where):
-        deadline = time.monotonic() + scaled(2, 3, 30)
+        deadline = time.monotonic() + scaled(1.5, 1.5, 30)
         async with Watch(where) as watch:
             busy = [self.load(weir, *pool, deadline) for pool in pools[:2] for _ in range(8)]
             late = [self.load(weir, *pool, deadline) for pool in pools[2:]]

@@ -37,6 +37,14 @@ def pgbench(weir, *options):
 class PgbenchTest(unittest.TestCase):
     """-n, no vacuum, everywhere but once: it truncates the history that is counted here."""
 
+    def setUp(self):
+        self.n_done = 0  # transactions that wrote something, since the tables were made
+
+    def initialize(self, weir):
+        """Its tables, once for all that a test tries."""
+        if self.n_done == 0:
+            pgbench(weir, "-i", "-q")
+
     def run_transactions(self, weir, n_clients, n_each, *options):
         said = pgbench(weir, "-n", "-c", n_clients, "-t", n_each, *options)
         n_all = n_clients * n_each
@@ -44,12 +52,12 @@ class PgbenchTest(unittest.TestCase):
         self.assertRegex(said, r"number of failed transactions: 0 \(")
         return n_all
 
-    def check_balances(self, n_transactions):
+    def check_balances(self):
         sums = postgres.psql("""
             select (select count(*) from pgbench_history), (select sum(abalance) from pgbench_accounts),
                 (select sum(bbalance) from pgbench_branches), (select sum(tbalance) from pgbench_tellers),
                 (select coalesce(sum(delta), 0) from pgbench_history)""").split("|")
-        self.assertEqual(int(sums[0]), n_transactions)
+        self.assertEqual(int(sums[0]), self.n_done)
         self.assertEqual(len(set(sums[1:])), 1, f"accounts, branches, tellers, history: {sums[1:]}")
 
     def check_servers(self, weir, most):
@@ -71,10 +79,10 @@ class PgbenchTest(unittest.TestCase):
         for profile in PROFILES:
             for reactors in (1, 2):
                 with self.subTest(profile, reactors=reactors), pooling(profile, reactors=reactors) as weir:
-                    pgbench(weir, "-i", "-q")
-                    n_done = sum(self.run_transactions(weir, 64, n_write, "-M", protocol)
-                                 for protocol in ("simple", "extended"))
-                    self.check_balances(n_done)
+                    self.initialize(weir)
+                    self.n_done += sum(self.run_transactions(weir, 64, n_write, "-M", protocol)
+                                       for protocol in ("simple", "extended"))
+                    self.check_balances()
                     for protocol in ("simple", "extended"):
                         self.run_transactions(weir, 64, n_read, "-S", "-M", protocol)
                     self.check_servers(weir, 4)
@@ -84,17 +92,18 @@ class PgbenchTest(unittest.TestCase):
         its own, because pgbench prepares statements without looking after its other clients."""
         for profile in PROFILES:
             with self.subTest(profile), pooling(profile, pool_mode="session") as weir:
-                pgbench(weir, "-i", "-q")
-                n_done = sum(self.run_transactions(weir, 16, scaled(20, 5, 500), "-j", 16, "-M", protocol)
-                             for protocol in ("simple", "extended", "prepared"))
-                self.check_balances(n_done)
+                self.initialize(weir)
+                self.n_done += sum(self.run_transactions(weir, 16, scaled(20, 5, 500), "-j", 16, "-M", protocol)
+                                   for protocol in ("simple", "extended", "prepared"))
+                self.check_balances()
                 self.run_transactions(weir, 16, scaled(100, 20, 5000), "-j", 16, "-S", "-M", "prepared")
                 self.check_servers(weir, 4)
 
     def test_connection_for_each_transaction(self):
+        with pooling() as weir:
+            pgbench(weir, "-i", "-q")
         for mode in ("transaction", "session"):
             with self.subTest(mode), pooling(pool_mode=mode) as weir:
-                pgbench(weir, "-i", "-q")
                 self.run_transactions(weir, 16, scaled(20, 5, 500), "-S", "-C")
                 self.check_servers(weir, 4)
 

@@ -30,6 +30,7 @@ from wire import CHUNK, DEADLINE_S, query
 SO_TIMESTAMPNS = 35  # Linux; the module socket has no name for it
 LIMIT_S = 0.020
 N_CLIENTS = 200
+N_WAVES = 20  # at least, however slow the machine is
 ANSWER = one_row("") + ready("I")
 
 Wait = collections.namedtuple("Wait", "since until")
@@ -203,18 +204,17 @@ class IdleServerTest(unittest.TestCase):
                 self.wave(world, weir, N_CLIENTS)
             deadline = time.monotonic() + seconds
             n_waves = 0
-            while time.monotonic() < deadline:
+            while time.monotonic() < deadline or n_waves < N_WAVES:
                 n_at_once = self.random.choice((pool_size, pool_size, pool_size + 1, pool_size + 3, N_CLIENTS))
                 late = self.wave(world, weir, n_at_once)
                 self.assertLessEqual(late, 0, f"wave {n_waves} of {n_at_once} at once, seed {self.seed}")
                 n_waves += 1
             self.assertEqual(len(world.servers), pool_size)
-            self.assertGreater(n_waves, 20)
 
     def test_nobody_waits_beside_an_idle_server(self):
         for pool_size in (1, 2, 3):
             with self.subTest(pool_size=pool_size):
-                self.run_waves(pool_size, scaled(3, 3, 20))
+                self.run_waves(pool_size, scaled(3, 1.5, 20))
 
 
 class Saturation(World):
