@@ -13,8 +13,8 @@
 static const char *const names[][WORDS_MAX] = {
     [COMMAND_SHOW_CLIENTS] = {"SHOW", "CLIENTS"}, [COMMAND_SHOW_MEM] = {"SHOW", "MEM"},
     [COMMAND_SHOW_POOLS] = {"SHOW", "POOLS"},     [COMMAND_SHOW_REACTORS] = {"SHOW", "REACTORS"},
-    [COMMAND_SHOW_SERVERS] = {"SHOW", "SERVERS"}, [COMMAND_SHOW_VERSION] = {"SHOW", "VERSION"},
-    [COMMAND_RELOAD] = {"RELOAD", NULL},
+    [COMMAND_SHOW_SERVERS] = {"SHOW", "SERVERS"}, [COMMAND_SHOW_STATE] = {"SHOW", "STATE"},
+    [COMMAND_SHOW_VERSION] = {"SHOW", "VERSION"}, [COMMAND_RELOAD] = {"RELOAD", NULL},
 };
 
 #define N_NAMES (sizeof(names) / sizeof(names[0]))

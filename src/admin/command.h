@@ -13,6 +13,7 @@ enum command {
     COMMAND_SHOW_POOLS,
     COMMAND_SHOW_REACTORS,
     COMMAND_SHOW_SERVERS,
+    COMMAND_SHOW_STATE,
     COMMAND_SHOW_VERSION,
     COMMAND_RELOAD,
     COMMAND_EMPTY,   /* blanks and semicolons only */

@@ -17,6 +17,7 @@
 #include "weir/base/slab.h"
 #include "weir/conf/conf.h"
 #include "weir/io/loop.h"
+#include "weir/pool/inspect.h"
 #include "weir/pool/pools.h"
 #include "weir/session/session.h"
 
@@ -361,6 +362,28 @@ static void visit_servers(struct showing *s, struct thread *self)
         pool_visit_servers(p, add_server, s);
 }
 
+/* ---- STATE ---- */
+
+static const struct rows_column state_columns[] = {
+    {TEXT("kind")}, {NUMBER("moved")}, {NUMBER("cleaned")}, {NUMBER("undetected")}, {.name = NULL},
+};
+
+static void finish_state(struct showing *s)
+{
+    struct inspect_counts n;
+
+    inspect_count(s->config->pools, &n);
+    for (unsigned kind = 0; kind < STATE_N_KINDS; kind++) {
+        struct row r = {.n = 0};
+
+        row_text(&r, state_kind_name(kind));
+        row_number(&r, n.moved[kind]);
+        row_number(&r, n.cleaned[kind]);
+        row_number(&r, n.undetected[kind]);
+        rows_add(&s->rows, &r);
+    }
+}
+
 /* ---- VERSION ---- */
 
 static const struct rows_column version_columns[] = {{TEXT("version")}, {.name = NULL}};
@@ -381,6 +404,7 @@ static const struct show shows[] = {
     [COMMAND_SHOW_POOLS] = {pool_columns, visit_pools, finish_pools},
     [COMMAND_SHOW_REACTORS] = {reactor_columns, visit_reactor, NULL},
     [COMMAND_SHOW_SERVERS] = {server_columns, visit_servers, NULL},
+    [COMMAND_SHOW_STATE] = {state_columns, NULL, finish_state},
     [COMMAND_SHOW_VERSION] = {version_columns, NULL, finish_version},
 };
 

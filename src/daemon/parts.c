@@ -12,6 +12,7 @@
 #include "weir/auth/keys.h"
 #include "weir/auth/users.h"
 #include "weir/base/arena.h"
+#include "weir/base/clock.h"
 #include "weir/base/jobs.h"
 #include "weir/base/log.h"
 #include "weir/pool/pools.h"
@@ -169,6 +170,9 @@ static int make_crew(struct parts *p)
     return error;
 }
 
+/* How often servers that nobody suspects are asked what is left on them. */
+#define AUDIT_INTERVAL_NS (60 * NS_PER_S)
+
 static int make_pools(struct parts *p)
 {
     struct pools_config config = {
@@ -177,6 +181,7 @@ static int make_pools(struct parts *p)
         .keys = p->keys,
         .crew = &p->crew,
         .jobs = p->jobs,
+        .audit_interval_ns = AUDIT_INTERVAL_NS,
     };
 
     return failed("memory for pools", pools_new(&p->pools, &config));

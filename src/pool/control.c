@@ -71,6 +71,7 @@ static void server_init(struct server *s, struct pool *p, unsigned number)
 
     memset((char *)s + begin, 0, offsetof(struct server, ring) - begin);
     atomic_store_explicit(&s->idle_since_ns, 0, memory_order_relaxed); /* for SHOW */
+    atomic_store_explicit(&s->inspected_ns, UINT64_MAX, memory_order_relaxed);
     atomic_store_explicit(&s->client_id, 0, memory_order_relaxed);
     s->sql_prepared.is_exact = true;
     s->pool = p;
@@ -246,6 +247,7 @@ void control_asked(struct letter *l, struct thread *self)
     YIELD_POINT(YIELD_POOL_ASKED);
     own_end_dropped(p);
     control_look(p);
+    audit_wake(p);
 }
 
 /* ---- how a login ended ---- */
@@ -318,11 +320,13 @@ static void opened_for_all(struct thread *control, struct server *s, struct span
 {
     struct pool *p = s->pool;
     bool kept = keep_greeting(p, greeting);
+    uint64_t now_ns = loop_now_ns(control->loop);
 
     s->greeting = pool_greeting(p);
     count_add(&p->n_opening, -1);
     accept_us(p);
-    atomic_store_explicit(&s->idle_since_ns, loop_now_ns(control->loop), memory_order_relaxed);
+    atomic_store_explicit(&s->idle_since_ns, now_ns, memory_order_relaxed);
+    atomic_store_explicit(&s->inspected_ns, now_ns, memory_order_relaxed);
     tell_awaiting(p); /* the greeting is stored: see pool_await_greeting() */
     if (!kept)
         control_close(control, s, "no memory for its parameters");
@@ -423,6 +427,7 @@ static struct server *shelve_and_look(struct thread *control, struct server *s, 
 
     YIELD_POINT(YIELD_POOL_NOBODY);
     shelves_give(&p->shelves, home, number);
+    pool_shelved(p);
     /* The generation is raised by this thread alone, so it has not changed since is_stale(). */
     if (!pool_has_unclaimed(p))
         return NULL;

@@ -40,6 +40,8 @@ struct pool_control {
     bool refused; /* since the last good login one failed in a way that waiting does not mend */
     struct wheel_timer retry;
     struct wheel_timer sweep; /* armed while a server may outlive its time or its use */
+    struct wheel_timer audit; /* armed while a server was used that is idle now; audit.c */
+    struct server *audited;   /* NULL: none is being asked */
     struct list_link listed;  /* on pools->listed */
     bool in_line;             /* and when last looked at it starved */
     struct pool_failure *failures[POOL_KEPT_MAX];
@@ -102,11 +104,28 @@ void control_close(struct thread *control, struct server *s, const char *why);
 /* Arms the timer for the time when the next server of p is due. Called when one was opened. */
 void sweep_plan(struct pool *p);
 
+/* Is s on a shelf at this moment? */
+bool control_is_shelved(const struct pool *p, const struct server *s);
+
+/* Takes it off its shelf. False: somebody has it in the hand. */
+NODISCARD bool control_take_this(struct pool *p, struct server *s);
+
 /* The server that has been idle longest, at least min_idle_ns, taken off its shelf; NULL: none. */
 NODISCARD struct server *control_take_idle(struct pool *p, uint64_t now_ns, uint64_t min_idle_ns);
 
 /* Every server opened before now goes: the shelved ones at once, the others when they come back. */
 void control_renew(struct thread *control, struct pool *p, const char *why);
+
+/* --- audit.c */
+
+/* p is new; any thread. */
+void audit_init(struct pool *p);
+
+/* Some server of p may have been given back, after audits had come to rest. */
+void audit_wake(struct pool *p);
+
+/* No more of them; one that is under way ends as it would. */
+void audit_stop(struct pool *p);
 
 /* --- limits.c */
 

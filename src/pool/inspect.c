@@ -15,27 +15,27 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgwire/frame.h"
 #include "pgwire/message_backend.h"
 #include "weir/auth/wire.h"
 #include "weir/base/clock.h"
 #include "weir/base/log.h"
 #include "weir/pool/server_settings.h"
 
+#include "inspection.h"
+#include "intake.h"
 #include "internal.h"
 #include "leftovers.h"
+#include "pools.h"
 
 /* For everything; the question takes half a millisecond. */
 #define TIME_MAX_NS (5 * NS_PER_S)
 
-/* A message that is not whole yet. The longest row has a statement's text, which may be of twice as
- * many bytes in another encoding; notices may be longer, and then the server is given up. */
-#define INPUT_MIN 4096
-#define INPUT_MAX (256U << 10)
+/* Of a message. The longest row has a statement's text, which may be of twice as many bytes in
+ * another encoding; notices may be longer, and then the server is given up. */
+#define MESSAGE_MAX (256U << 10)
 
 #define MOVING (STATE_BIT(STATE_SETTINGS) | STATE_BIT(STATE_STATEMENTS))
 
@@ -47,6 +47,7 @@ struct inspection {
 
     unsigned kinds;
     bool always, unknown_names;
+    bool is_audit;
     struct pairs names; /* that are asked about */
 
     struct leftovers left;
@@ -57,8 +58,7 @@ struct inspection {
     bool is_over; /* only its server's stream is to be closed, or drained */
 
     uint8_t *text; /* the Query under way: it may be sent from here */
-    uint8_t *in;   /* what came and is not a whole message */
-    size_t n_in, in_size;
+    struct intake in;
 };
 
 static void inspection_free(struct inspection *i)
@@ -66,7 +66,7 @@ static void inspection_free(struct inspection *i)
     leftovers_fini(&i->left);
     pairs_fini(&i->names);
     free(i->text);
-    free(i->in);
+    intake_fini(&i->in);
     free(i);
 }
 
@@ -120,33 +120,47 @@ static void give_up(struct inspection *i, const char *why)
         done(ctx, self, NULL, NULL);
 }
 
-/* "temp:2 settings": of what was cleaned, how much if that is known. */
-static void describe(const struct inspection *i, char *out, size_t size)
+/* Is nobody there to whom anything could move? */
+static bool is_alone(const struct inspection *i)
 {
-    size_t len = 0;
+    return i->done == NULL || i->is_audit;
+}
 
-    out[0] = '\0';
-    for (unsigned kind = 0; kind < STATE_N_KINDS && len < size; kind++) {
-        const char *space = len == 0 ? "" : ",", *name = state_kind_name(kind);
-        unsigned n = i->left.found.n[kind];
+/* Bits: what goes on with the client. */
+static unsigned moved(const struct inspection *i)
+{
+    const struct inspect_found *f = &i->left.found;
+    unsigned kinds = 0;
 
-        if ((i->cleaned & STATE_BIT(kind)) == 0)
-            continue;
-        if (n > 0)
-            len += (size_t)snprintf(out + len, size - len, "%s%s:%u", space, name, n);
-        else
-            len += (size_t)snprintf(out + len, size - len, "%s%s", space, name);
-    }
+    if (f->settings.len > 0)
+        kinds |= STATE_BIT(STATE_SETTINGS);
+    if (f->statements.len > 0)
+        kinds |= STATE_BIT(STATE_STATEMENTS);
+    return is_alone(i) ? 0 : kinds;
+}
+
+/* What was there, or may have been, and has been cleaned; but not what is set again elsewhere. */
+static unsigned lost(const struct inspection *i)
+{
+    const struct inspect_found *f = &i->left.found;
+    unsigned kinds = i->cleaned & (f->found | ~f->answered);
+
+    if ((moved(i) & STATE_BIT(STATE_SETTINGS)) != 0 && !i->left.must_reset)
+        kinds &= ~STATE_BIT(STATE_SETTINGS);
+    return kinds;
 }
 
 static void report(const struct inspection *i)
 {
     const struct server *s = i->server;
-    char what[128];
+    struct state_counters *counters = &s->pool->pools->state[i->self->number];
+    char what[STATE_TEXT_MAX];
 
-    if ((i->cleaned & LEFTOVERS_ASKED & (i->left.found.found | ~i->left.found.answered)) == 0)
-        return; /* nothing is known to have been there */
-    describe(i, what, sizeof(what));
+    state_count(counters->moved, moved(i));
+    state_count(counters->cleaned, lost(i));
+    if ((lost(i) & LEFTOVERS_ASKED) == 0)
+        return; /* what sequences say is cleaned unseen, and seldom news */
+    state_describe(&i->left.found, lost(i), what);
     log_info(&s->log, "server cleaned", "client=c%" PRIu64 " what=%s",
              atomic_load_explicit(&s->client_id, memory_order_relaxed), what); /* for people */
 }
@@ -162,7 +176,11 @@ static void finish(struct inspection *i)
     }
     if (!stream_detachable(&s->stream))
         return; /* ended() is due */
-    report(i);
+    if (!i->is_audit)
+        report(i);
+    if (i->kinds == STATE_ALL)
+        atomic_store_explicit(&s->inspected_ns, loop_now_ns(i->self->loop),
+                              memory_order_relaxed); /* for control, see audit.c */
     part(i);
     server_move(s, SERVER_ACTIVE);
     answer(i, s);
@@ -170,11 +188,6 @@ static void finish(struct inspection *i)
 }
 
 /* ---- asking and cleaning ---- */
-
-static bool is_alone(const struct inspection *i)
-{
-    return i->done == NULL;
-}
 
 static const struct pairs none;
 
@@ -254,12 +267,38 @@ static void note_cleaned(struct inspection *i)
     pairs_clear(&i->left.dropped);
     if (i->cleans_moving) {
         pairs_clear(&i->left.found.statements);
-        pairs_clear(&i->server->sql_prepared);
+        if (!i->is_audit)
+            pairs_clear(&i->server->sql_prepared);
     }
 }
 
+static void forget(struct inspect_found *f, enum state_kind kind, struct pairs *found,
+                   const struct pairs *known)
+{
+    struct pair pair;
+    size_t at = 0;
+
+    while (pairs_next(known, &at, &pair)) {
+        if (pairs_has(found, pair.name)) {
+            pairs_remove(found, pair.name);
+            f->n[kind]--;
+        }
+    }
+    if (f->n[kind] == 0)
+        f->found &= ~STATE_BIT(kind);
+}
+
+/* What somebody accounts for is no find of an audit. */
+static void forget_known(struct inspection *i)
+{
+    struct inspect_found *f = &i->left.found;
+
+    forget(f, STATE_SETTINGS, &f->settings, &i->server->settings);
+    forget(f, STATE_STATEMENTS, &f->statements, &i->server->sql_prepared);
+}
+
 /* What the server has, as it says itself. False: no memory. */
-static bool note_answers(struct inspection *i)
+static bool note_there(struct inspection *i)
 {
     struct server *s = i->server;
     const struct inspect_found *f = &i->left.found;
@@ -274,31 +313,36 @@ static bool note_answers(struct inspection *i)
            pairs_copy(&s->sql_prepared, &f->statements);
 }
 
-static void question_answered(struct inspection *i)
+/* False: the server has been given up. */
+static bool note_answers(struct inspection *i)
 {
-    if (i->was_refused) {
-        /* Half an answer is none. */
-        i->was_refused = false;
-        leftovers_fini(&i->left);
-        leftovers_init(&i->left);
-        if ((i->kinds & STATE_BIT(STATE_STATEMENTS)) != 0) {
-            give_up(i, "it did not say which statements SQL has prepared");
-            return;
-        }
-    } else {
-        i->left.found.answered = i->kinds & LEFTOVERS_ASKED;
-        if (!note_answers(i)) {
-            give_up(i, "no memory");
-            return;
-        }
+    i->left.found.answered = i->kinds & LEFTOVERS_ASKED;
+    if (i->is_audit) {
+        forget_known(i);
+    } else if (!note_there(i)) {
+        give_up(i, "no memory");
+        return false;
     }
-    clean(i);
+    return true;
+}
+
+/* Half an answer is none. False as above. */
+static bool note_silence(struct inspection *i)
+{
+    i->was_refused = false;
+    leftovers_fini(&i->left);
+    leftovers_init(&i->left);
+    if ((i->kinds & STATE_BIT(STATE_STATEMENTS)) == 0)
+        return true;
+    give_up(i, "it did not say which statements SQL has prepared");
+    return false;
 }
 
 static void query_answered(struct inspection *i)
 {
     if (i->cleaning == 0) {
-        question_answered(i);
+        if (i->was_refused ? note_silence(i) : note_answers(i))
+            clean(i);
     } else if (i->was_refused) {
         give_up(i, "it cannot be cleaned");
     } else {
@@ -362,8 +406,9 @@ static const char *take_row(struct inspection *i, struct pgw_span body)
 }
 
 /* Notices and notifications are dropped. NULL, or as above. */
-static const char *take_message(struct inspection *i, const struct pgw_frame *f)
+static const char *take_message(void *ctx, const struct pgw_frame *f)
 {
+    struct inspection *i = ctx;
     struct server *s = i->server;
     struct pgw_reply_verdict verdict;
     uint8_t detail = 0;
@@ -383,70 +428,15 @@ static const char *take_message(struct inspection *i, const struct pgw_frame *f)
     return f->type == PGW_B_DATA_ROW ? take_row(i, f->body) : NULL;
 }
 
-/* Takes what is whole of *data, which moves on. NULL, or as above. */
-static const char *take_messages(struct inspection *i, struct pgw_span *data)
-{
-    enum pgw_answer answer = PGW_READY;
-    const char *why = NULL;
-    struct pgw_frame frame;
-
-    while (why == NULL && (answer = pgw_frame_next(pgw_backend_rules, data, &frame)) == PGW_READY)
-        why = take_message(i, &frame);
-    return answer == PGW_INVALID ? "it broke the protocol" : why;
-}
-
-/* False: no memory, or more than there may be. */
-static bool keep(struct inspection *i, struct pgw_span data)
-{
-    size_t need = i->n_in + data.len, size = i->in_size == 0 ? INPUT_MIN : i->in_size;
-    uint8_t *in;
-
-    if (data.len == 0)
-        return true;
-    while (size < need)
-        size *= 2;
-    if (size > INPUT_MAX)
-        return false;
-    if (size > i->in_size) {
-        in = realloc(i->in, size);
-        if (in == NULL)
-            return false;
-        i->in = in;
-        i->in_size = size;
-    }
-    memcpy(i->in + i->n_in, data.ptr, data.len);
-    i->n_in = need;
-    return true;
-}
-
-/* Straight from the loop's buffer but for what that cuts. */
-static const char *take(struct inspection *i, struct span data)
-{
-    struct pgw_span left = span_out(data);
-    const char *why;
-
-    if (i->n_in == 0) {
-        why = take_messages(i, &left);
-        return why == NULL && !keep(i, left) ? "it says too much at a time" : why;
-    }
-    if (!keep(i, left))
-        return "it says too much at a time";
-    left = pgw_span_of(i->in, i->n_in);
-    why = take_messages(i, &left);
-    memmove(i->in, left.ptr, left.len);
-    i->n_in = left.len;
-    return why;
-}
-
 static void received(struct sock *sock, struct span data)
 {
     struct server *s = server_of(sock);
     struct inspection *i = s->inspection;
-    const char *why = take(i, data);
+    const char *why = intake_received(&i->in, data, MESSAGE_MAX, take_message, i);
 
     if (why != NULL)
         give_up(i, why);
-    else if (pgw_reply_is_owed(&s->replies) || i->n_in > 0)
+    else if (pgw_reply_is_owed(&s->replies) || i->in.n > 0)
         stream_receive_once(&s->stream);
     else if (!pgw_reply_is_at_rest(&s->replies))
         give_up(i, "it broke the protocol");
@@ -569,6 +559,16 @@ int inspect_begin(struct server *s, struct thread *self, const struct inspect_or
     loop_timer_set(self->loop, &s->timer, TIME_MAX_NS);
     send_text(i, len);
     return 0;
+}
+
+int inspect_audit(struct server *s, struct thread *control, inspect_done *done, void *ctx)
+{
+    const struct inspect_order all = {.kinds = STATE_ALL};
+    int error = inspect_begin(s, control, &all, done, ctx);
+
+    if (error == 0)
+        s->inspection->is_audit = true;
+    return error;
 }
 
 void inspect_disown(struct server *s)

@@ -34,6 +34,7 @@ struct pool {
     /* Of the last login that failed; NULL once one went well. */
     _Atomic(const struct pool_failure *) cause;
     _Atomic(const struct greeting *) greeting; /* NULL: cold */
+    atomic_bool audit_rests; /* control waits to be told of the next use; see audit.c */
     /* number -> server, in blocks made before the first server with such a number is opened */
     _Atomic(struct server **) blocks[POOL_BLOCKS];
 
@@ -89,6 +90,9 @@ void pool_ask_control(struct pool *p);
 /* The owner's second look: serves waiters to whom nothing is promised, else has control look for
  * more. Whoever published a waiter, or dropped a server that was promised, ends here. */
 void pool_look(struct pool_part *part, struct thread *self);
+
+/* Any thread that has put a server of p on a shelf. */
+void pool_shelved(struct pool *p);
 
 /* Any thread with an idle server in its hand: promises it to the reactor that waits longest, self
  * apart, and posts it there. False: nobody is unclaimed. */

@@ -62,18 +62,6 @@ static const char *const questions[STATE_N_KINDS] = {
     [STATE_CURSORS] = COUNT("h") "pg_catalog.pg_cursors WHERE is_holdable;",
 };
 
-static const char *const kind_names[STATE_N_KINDS] = {
-    [STATE_SETTINGS] = "settings",   [STATE_STATEMENTS] = "statements", [STATE_TEMP] = "temp",
-    [STATE_LOCKS] = "locks",         [STATE_CHANNELS] = "channels",     [STATE_CURSORS] = "cursors",
-    [STATE_SEQUENCES] = "sequences",
-};
-
-const char *state_kind_name(enum state_kind kind)
-{
-    ASSERT(kind < STATE_N_KINDS);
-    return kind_names[kind];
-}
-
 void leftovers_init(struct leftovers *l)
 {
     *l = (struct leftovers){.found.statements.is_exact = true, .dropped.is_exact = true};

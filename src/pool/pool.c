@@ -300,6 +300,15 @@ static bool is_wanted_back(struct pool *p)
     return false;
 }
 
+void pool_shelved(struct pool *p)
+{
+    /* Control sets it, then looks at the shelves; nobody else writes to that line meanwhile. */
+    if (!atomic_load_explicit(&p->audit_rests, memory_order_seq_cst) ||
+        !atomic_exchange_explicit(&p->audit_rests, false, memory_order_seq_cst))
+        return;
+    pool_ask_control(p);
+}
+
 /* Gives s, then looks for what happened meanwhile. Returns a server that is in the hand again and
  * must find its place; NULL: all is done. */
 static struct server *shelve_and_look(struct pool *p, struct thread *self, struct server *s)
@@ -311,6 +320,7 @@ static struct server *shelve_and_look(struct pool *p, struct thread *self, struc
     YIELD_POINT(YIELD_POOL_NOBODY);
     shelves_give(&p->shelves, self->number, number);
     YIELD_POINT(YIELD_POOL_SHELVED);
+    pool_shelved(p);
     /* Control may have swept this shelf just before: M_NO_GENERATION_RECHECK. */
     if (of_older_generation(p, born) && shelf_take_this(&part_own(p, self)->shelf, number)) {
         send_to_close(pool_server(p, number), renewed_or_old);

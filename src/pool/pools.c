@@ -193,6 +193,7 @@ static enum pools_result make(struct pools *ps, struct span database, struct spa
         pool_free(p);
         return POOLS_FULL;
     }
+    audit_init(p);
     p->control = control_new(p);
     if (p->control == NULL || !find_limits(ps, p)) {
         pool_free(p);
@@ -238,6 +239,7 @@ static int make_tables(struct pools *ps)
         .shared_size = offsetof(struct server, pool),
         .max_objects = POOLS_SERVERS_MAX,
     };
+    size_t state_size = (ps->config.crew->n_reactors + 1) * sizeof(struct state_counters);
     int error;
 
     ps->max_pools = ps->config.conf->weir.max_pools;
@@ -246,8 +248,10 @@ static int make_tables(struct pools *ps)
         ps->n_buckets *= 2;
     ps->buckets = calloc(ps->n_buckets, sizeof(*ps->buckets));
     ps->by_index = calloc(ps->max_pools, sizeof(struct pool *));
-    if (ps->buckets == NULL || ps->by_index == NULL)
+    ps->state = aligned_alloc(CACHE_LINE, state_size);
+    if (ps->buckets == NULL || ps->by_index == NULL || ps->state == NULL)
         return -ENOMEM;
+    memset(ps->state, 0, state_size);
     error = hash_key_init(&ps->hash_key);
     return error != 0 ? error : slab_new(&ps->servers, &servers);
 }
@@ -287,6 +291,7 @@ void pools_free(struct pools *ps)
     LIST_FOREACH (link, &ps->limits)
         free(LIST_ITEM(link, struct limit, link));
     slab_free(ps->servers);
+    free(ps->state);
     free(ps->by_index);
     free(ps->buckets);
     pthread_mutex_destroy(&ps->mutex);
@@ -305,6 +310,7 @@ static void stop_pool(struct pool *p, struct thread *control)
 {
     loop_timer_clear(control->loop, &p->control->retry);
     loop_timer_clear(control->loop, &p->control->sweep);
+    audit_stop(p);
     limits_unlist(p);
     own_stop(p);
     LIST_FOREACH (link, &p->control->servers) {

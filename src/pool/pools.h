@@ -15,6 +15,7 @@
 #include "weir/pool/pools.h"
 
 #include "cancels.h"
+#include "inspection.h"
 
 /* Slots of servers in the process. Only address space: what was never in use takes no memory. */
 #define POOLS_SERVERS_MAX (1U << 16)
@@ -32,6 +33,8 @@ struct pools {
     pthread_mutex_t mutex; /* covers the making of pools; no lock is taken under it */
     atomic_uint n_pools;   /* written under mutex */
     struct list limits;    /* under mutex; what a limit counts is control's */
+
+    struct state_counters *state; /* by the number of the thread, which writes its own */
 
     /* Control's alone. */
     uint64_t last_server_id;

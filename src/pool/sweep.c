@@ -26,8 +26,12 @@ static struct shelf *shelf_of(const struct pool *p, const struct server *s)
     return NULL;
 }
 
-/* False: somebody has it in the hand. */
-static bool take_this(struct pool *p, struct server *s)
+bool control_is_shelved(const struct pool *p, const struct server *s)
+{
+    return shelf_of(p, s) != NULL;
+}
+
+bool control_take_this(struct pool *p, struct server *s)
 {
     struct shelf *h = shelf_of(p, s);
 
@@ -67,7 +71,7 @@ struct server *control_take_idle(struct pool *p, uint64_t now_ns, uint64_t min_i
     struct server *s;
 
     while ((s = longest_idle(p)) != NULL && idle_for_ns(s, now_ns) >= min_idle_ns)
-        if (take_this(p, s))
+        if (control_take_this(p, s))
             return s; /* else somebody was faster, and it is not idle any more */
     return NULL;
 }
@@ -78,7 +82,7 @@ void control_renew(struct thread *control, struct pool *p, const char *why)
      * again (M_NO_GENERATION_RECHECK). */
     atomic_fetch_add_explicit(&p->generation, 1, memory_order_seq_cst);
     LIST_FOREACH (link, &p->control->servers)
-        if (pool_is_stale(server_at(link), 0) && take_this(p, server_at(link)))
+        if (pool_is_stale(server_at(link), 0) && control_take_this(p, server_at(link)))
             control_close(control, server_at(link), why);
     control_look(p);
 }
@@ -133,7 +137,7 @@ static void sweep(struct wheel_timer *t)
         struct server *s = server_at(link);
         const char *why = due(p, s, loop_now_ns(control->loop));
 
-        if (why != NULL && take_this(p, s))
+        if (why != NULL && control_take_this(p, s))
             control_close(control, s, why);
     }
     sweep_plan(p);

@@ -16,7 +16,7 @@ from weir import Weir
 from wire import FLUSH, SYNC, Client, ServerError, batch, copy_fail, function_call, query
 
 LARGE = 30 << 20  # more than the kernel takes for one that does not read
-COMMANDS = ("CLIENTS", "MEM", "POOLS", "REACTORS", "SERVERS", "VERSION")
+COMMANDS = ("CLIENTS", "MEM", "POOLS", "REACTORS", "SERVERS", "STATE", "VERSION")
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 README = os.path.join(ROOT, "README.md")
 MANUAL = os.path.join(ROOT, "docs/console.md")
@@ -173,6 +173,12 @@ class ConsoleTest(unittest.TestCase):
                 self.assertGreaterEqual(row["turns"], row["sleeps"])
         before = sum(row["bytes_received"] for row in rows)
         self.assertGreater(sum(row["bytes_received"] for row in show(console, "REACTORS")), before)
+
+    def test_state(self):
+        self.assertEqual(
+            [tuple(row.values()) for row in show(self.start(), "STATE")],
+            [(kind, 0, 0, 0) for kind in ("settings", "statements", "temp", "locks", "channels", "cursors",
+                                          "sequences")])
 
     def test_columns_of_the_manual(self):
         with open(MANUAL, encoding="utf-8") as file:

@@ -83,4 +83,15 @@ void inspect_disown(struct server *s);
  * given up. */
 void inspect_and_release(struct server *s, struct thread *self, const struct inspect_order *o);
 
+struct pools;
+
+/* How often state of each kind has moved with its client, has been cleaned at an inspection, and
+ * has been found (and cleaned) by an audit where nobody suspected it; a moment's values. */
+struct inspect_counts {
+    uint64_t moved[STATE_N_KINDS], cleaned[STATE_N_KINDS], undetected[STATE_N_KINDS];
+};
+
+/* Any thread. */
+void inspect_count(const struct pools *ps, struct inspect_counts *out);
+
 #endif

@@ -30,6 +30,8 @@ struct pools_config {
     struct keys *keys;   /* outlives the pools, as the following do */
     struct crew *crew;
     struct jobs *jobs; /* key derivation */
+    /* How often a server that nobody suspects is asked what is left on it; 0: never. */
+    uint64_t audit_interval_ns;
 };
 
 /* Main thread, before the crew runs. 0 or -errno. */

@@ -70,6 +70,7 @@ struct server {
     /* any thread may read, its owner writes; relaxed */
     _Atomic uint8_t phase;          /* enum server_phase */
     _Atomic uint64_t idle_since_ns; /* when it was last given back */
+    _Atomic uint64_t inspected_ns;  /* when it was last asked what is left on it; see audit.c */
     _Atomic uint64_t client_id;     /* of the client that is linked, or was last */
 
     /* set when it is opened */
@@ -98,12 +99,11 @@ struct server {
     uint32_t n_cancels;    /* cancel requests for it that PostgreSQL may still act on */
     struct cancel *cancel; /* the one that is under way; src/pool/cancel.c */
     void (*cancelled)(struct server *s, struct thread *self); /* one less */
-    struct prepared *prepared; /* statements it has; NULL: none yet */
-    uint64_t unnamed;          /* id of its unnamed statement; 0: none */
-    struct pairs settings;     /* what it was given or reported last, where somebody cared */
-    struct inspection
-        *inspection;           /* while SERVER_RESETTING; NULL: what resets it is its client's */
-    struct pairs sql_prepared; /* exact: statements of SQL that it has, with their texts */
+    struct prepared *prepared;     /* statements it has; NULL: none yet */
+    uint64_t unnamed;              /* id of its unnamed statement; 0: none */
+    struct pairs settings;         /* what it was given or reported last, where somebody cared */
+    struct inspection *inspection; /* while SERVER_RESETTING, unless its client's reset is it */
+    struct pairs sql_prepared;     /* exact: statements of SQL that it has, with their texts */
     struct pgw_walker from_server;
     struct pgw_reply_queue replies;
     struct wheel_timer timer;   /* also control's */

@@ -13,6 +13,7 @@ static const struct command_case {
     {"SHOW POOLS", COMMAND_SHOW_POOLS},
     {"SHOW REACTORS", COMMAND_SHOW_REACTORS},
     {"SHOW SERVERS", COMMAND_SHOW_SERVERS},
+    {"SHOW STATE", COMMAND_SHOW_STATE},
     {"SHOW VERSION", COMMAND_SHOW_VERSION},
     {"RELOAD", COMMAND_RELOAD},
     {"show pools;", COMMAND_SHOW_POOLS},
@@ -68,5 +69,5 @@ Test(command, list_names_all)
     char list[COMMAND_LIST_SIZE];
 
     cr_expect_str_eq(command_list(list), "SHOW CLIENTS, SHOW MEM, SHOW POOLS, SHOW REACTORS, "
-                                         "SHOW SERVERS, SHOW VERSION");
+                                         "SHOW SERVERS, SHOW STATE, SHOW VERSION");
 }
