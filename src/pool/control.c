@@ -228,6 +228,7 @@ static bool look_once(struct pool *p)
         open_own(p);
     else
         open_one(p);
+    limits_taken(control_of(p), p);
     return true;
 }
 

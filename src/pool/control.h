@@ -148,6 +148,10 @@ void limits_want(struct thread *control, struct pool *p);
 /* p wants nothing any more. True if it was listed: look once more. */
 bool limits_unlist(struct pool *p);
 
+/* A slot was taken for p: a client under a limit that is full by that may need room for a server of
+ * its own, where none was needed before. */
+void limits_taken(struct thread *control, const struct pool *p);
+
 /* A slot of p was freed: looks at those who are listed under its limits. */
 void limits_freed(struct pool *p);
 

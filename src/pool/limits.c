@@ -221,6 +221,19 @@ static void look_under(struct pools *ps, const struct limit *limit)
     }
 }
 
+void limits_taken(struct thread *control, const struct pool *p)
+{
+    for (unsigned i = 0; i < POOL_LIMITS; i++) {
+        const struct limit *limit = p->control->limits[i];
+
+        if (limit == NULL || !is_full(limit))
+            continue;
+        LIST_FOREACH (link, &p->pools->listed)
+            if (is_under(listed_pool(link), limit))
+                own_make_room(control, listed_pool(link));
+    }
+}
+
 void limits_freed(struct pool *p)
 {
     for (unsigned i = 0; i < POOL_LIMITS; i++)

@@ -1,8 +1,8 @@
 /*
- * The pool with threads as they are in the daemon: reactors whose clients take servers, wait, leave
- * while they wait, give back, and let servers die in their hands; control, which opens and closes,
- * has logins fail and be refused, renews pools, and shares a limit among them. Only the logins and
- * what is behind them are played.
+ * The pool with threads as they are in the daemon: reactors whose clients take servers, or want one
+ * of their own, wait, leave while they wait, give back, and let servers die in their hands;
+ * control, which opens and closes, has logins fail and be refused, renews pools, and shares a limit
+ * among them. Only the logins and what is behind them are played.
  *
  * It goes in many short rounds, since a waiter that was forgotten shows only when nobody comes
  * after it: then the round does not end. Proven besides: a server is in one hand, no limit is
@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "race.h"
+#include "weir/pool/own.h"
 
 #include "../../src/pool/control.h"
 #include "../../src/pool/pools.h"
@@ -31,6 +32,7 @@ struct scenario {
     unsigned dies, leaves;   /* of transactions, of clients that wait */
     unsigned fails, refused; /* of logins */
     unsigned renews;         /* of transactions */
+    unsigned owns;           /* the same: by a server of its own */
     unsigned n_rounds;
 };
 
@@ -40,6 +42,7 @@ struct client {
     struct waiter waiter;
     struct pool *pool;
     struct server *server;
+    struct own *own; /* the request under way for one of its own */
     unsigned todo, hold;
     bool waiting, posted;
 };
@@ -212,10 +215,8 @@ static void post_step(struct client *c)
     thread_post(c->reactor->thread, &c->step);
 }
 
-static void served(struct waiter *w, struct thread *self, struct server *s)
+static void take(struct client *c, struct thread *self, struct server *s)
 {
-    struct client *c = CONTAINER_OF(w, struct client, waiter);
-
     RACE_CHECK(self == c->reactor->thread && c->waiting && s->client == NULL);
     RACE_CHECK(s->pool == c->pool && server_phase(s) == SERVER_ACTIVE);
     c->waiting = false;
@@ -223,6 +224,34 @@ static void served(struct waiter *w, struct thread *self, struct server *s)
     s->client = c; /* plain: TSan sees two holders */
     c->hold = random_below(&c->reactor->random, 4);
     c->reactor->n_served++;
+    post_step(c);
+}
+
+static void served(struct waiter *w, struct thread *self, struct server *s)
+{
+    RACE_CHECK(s->replication == PGW_REPLICATION_OFF);
+    take(CONTAINER_OF(w, struct client, waiter), self, s);
+}
+
+static void own_served(void *ctx, struct thread *self, struct server *s, struct span greeting)
+{
+    struct client *c = ctx;
+
+    RACE_CHECK(s->replication == PGW_REPLICATION_PHYSICAL && c->own != NULL);
+    RACE_CHECK(span_equal(greeting, span_str("S")));
+    c->own = NULL;
+    take(c, self, s);
+}
+
+static void own_failed(void *ctx, struct thread *self, const struct pool_failure *why)
+{
+    struct client *c = ctx;
+
+    (void)why;
+    RACE_CHECK(self == c->reactor->thread && c->waiting && c->own != NULL);
+    c->own = NULL;
+    c->waiting = false;
+    c->reactor->n_failed++;
     post_step(c);
 }
 
@@ -237,6 +266,19 @@ static void failed(struct waiter *w, struct thread *self, const struct pool_fail
     post_step(c);
 }
 
+static void ask_for_own(struct client *c)
+{
+    struct own_order order = {.pool = c->pool,
+                              .replication = PGW_REPLICATION_PHYSICAL,
+                              .settings = span_str("replication"),
+                              .served = own_served,
+                              .failed = own_failed,
+                              .ctx = c};
+
+    c->own = own_ask(&order, c->reactor->thread);
+    RACE_CHECK(c->own != NULL);
+}
+
 static void begin_transaction(struct client *c)
 {
     struct reactor *r = c->reactor;
@@ -245,7 +287,10 @@ static void begin_transaction(struct client *c)
     c->todo--;
     c->waiting = true;
     c->pool = t->each[random_below(&r->random, t->scenario->n_pools)];
-    pool_acquire(c->pool, r->thread, &c->waiter);
+    if (one_in(&r->random, t->scenario->owns))
+        ask_for_own(c);
+    else
+        pool_acquire(c->pool, r->thread, &c->waiter);
     if (c->waiting && one_in(&r->random, t->scenario->leaves))
         post_step(c);
 }
@@ -276,7 +321,7 @@ static void end_transaction(struct client *c)
         s->login = NULL;
         shutdown(stream_fd(&s->stream), SHUT_RDWR);
     }
-    if (s->login == NULL && random_below(&r->random, 2))
+    if (s->replication != PGW_REPLICATION_OFF || (s->login == NULL && random_below(&r->random, 2)))
         pool_discard(r->thread, s, true);
     else
         pool_release(r->thread, s);
@@ -297,7 +342,11 @@ static void step(struct letter *l, struct thread *self)
 
     c->posted = false;
     if (c->waiting) {
-        pool_leave(c->pool, self, &c->waiter);
+        if (c->own != NULL)
+            own_drop(c->own);
+        else
+            pool_leave(c->pool, self, &c->waiter);
+        c->own = NULL;
         c->waiting = false;
         c->reactor->n_left++;
         post_step(c);
@@ -515,14 +564,16 @@ int main(void)
 {
     /* clang-format off */
     static const struct scenario scenarios[] = {
-        /*                reactors, pools, size, limit, dies, leaves, fails, refused, renews, rounds */
-        {"one server",     2,       1,     1,    0,     0,    0,      0,     0,       0,      3000},
-        {"leavers",        4,       1,     2,    0,     0,    3,      0,     0,       0,      2000},
-        {"deaths",         3,       1,     1,    0,     8,    10,     0,     0,       0,      1000},
-        {"renewals",       4,       1,     3,    0,     0,    10,     0,     0,       20,     1000},
-        {"failing logins", 2,       1,     2,    0,     10,   0,      10,    10,      0,      150},
-        {"one limit",      3,       3,     2,    2,     0,    0,      0,     0,       0,      1500},
-        {"everything",     8,       3,     4,    6,     50,   10,     50,    50,      100,    150},
+        /*                reactors, pools, size, limit, dies, leaves, fails, refused, renews, owns, rounds */
+        {"one server",     2,       1,     1,    0,     0,    0,      0,     0,       0,      0,    3000},
+        {"leavers",        4,       1,     2,    0,     0,    3,      0,     0,       0,      0,    2000},
+        {"deaths",         3,       1,     1,    0,     8,    10,     0,     0,       0,      0,    1000},
+        {"renewals",       4,       1,     3,    0,     0,    10,     0,     0,       20,     0,    1000},
+        {"failing logins", 2,       1,     2,    0,     10,   0,      10,    10,      0,      0,    150},
+        {"one limit",      3,       3,     2,    2,     0,    0,      0,     0,       0,      0,    1500},
+        {"their own",      2,       1,     2,    0,     0,    0,      0,     0,       0,      4,    500},
+        {"own, one limit", 3,       3,     2,    2,     0,    0,      0,     0,       0,      4,    500},
+        {"everything",     8,       3,     4,    6,     50,   10,     50,    50,      100,    10,   150},
     };
     /* clang-format on */
     struct race race = race_begin("race_pool");
