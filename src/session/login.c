@@ -178,11 +178,13 @@ static void greeting_failed(struct waiter *w, struct thread *self, const struct 
     client_refuse(client_of(w), why->sqlstate, "%s", why->message);
 }
 
+/* Who has a server of its own waits for it as others wait with a query. */
 static uint64_t login_deadline_ns(const struct client *c)
 {
     uint64_t timeout_ns = c->all->config.conf->weir.client_login_timeout_ns;
 
-    return timeout_ns == 0 ? CLOCK_NEVER : clock_add_ns(c->connected_ns, timeout_ns);
+    return timeout_ns == 0 || client_owns_server(c) ? CLOCK_NEVER
+                                                    : clock_add_ns(c->connected_ns, timeout_ns);
 }
 
 static void limit_wait(struct client *c)

@@ -96,7 +96,8 @@ FRONT_TEST(own, it_waits_in_vain)
 
     front_init(&f, &(struct front_config){
                        .engine = *engine,
-                       .weir = "auth_type = \"trust\"; query_wait_timeout = \"100ms\";"});
+                       .weir = "auth_type = \"trust\"; query_wait_timeout = \"1200ms\"; "
+                               "client_login_timeout = \"1s\";"});
     fd = ask(&f, BYTES(PHYSICAL));
     hear_fatal(fd, "53300", "query_wait_timeout: no server became free for the login");
     close(fd);
