@@ -234,6 +234,13 @@ Test(build, first_packets)
                                                        "database\0\0"
                                                        "\0")));
     pgw_writer_clear(&w);
+    pgw_build_startup_more(&w, PGW_VERSION_3_0, params, 1, SPAN("options\0\0a\0b\0"));
+    cr_assert(pgw_span_equal(pgw_writer_span(&w), SPAN("\0\0\0\x1f"
+                                                       "\0\3\0\0"
+                                                       "user\0joe\0"
+                                                       "options\0\0a\0b\0"
+                                                       "\0")));
+    pgw_writer_clear(&w);
     pgw_build_request(&w, PGW_CODE_SSL);
     cr_assert(pgw_span_equal(pgw_writer_span(&w), SPAN("\0\0\0\x08\x04\xd2\x16\x2f")));
     pgw_writer_clear(&w);

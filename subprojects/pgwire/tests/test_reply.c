@@ -8,7 +8,7 @@
  *     <1~  <1!                    it is swallowed; it is a violation
  *     <Z  <ZT  <E  <EF            ReadyForQuery of status I; of T; an error; a fatal one
  *     =P                          now the answer to a Parse is made up
- *     owed  nothing  rest  loose  copy  batch  synced     what the queue must say of itself
+ *     owed  nothing  rest  loose  copy  both  batch  synced     what the queue must say of itself
  *     removed:4                   so many messages the last error has removed
  *     alike                       messages from now on have the same cookie
  */
@@ -96,11 +96,12 @@ static bool look(const struct story *s, const char *word)
         const char *word;
         bool is_so;
     } looks[] = {
-        {"owed", pgw_reply_is_owed(&s->q)},       {"nothing", !pgw_reply_is_owed(&s->q)},
-        {"rest", pgw_reply_is_at_rest(&s->q)},    {"restless", !pgw_reply_is_at_rest(&s->q)},
-        {"loose", pgw_reply_is_unsettled(&s->q)}, {"settled", !pgw_reply_is_unsettled(&s->q)},
-        {"copy", pgw_reply_is_copying_in(&s->q)}, {"nocopy", !pgw_reply_is_copying_in(&s->q)},
-        {"batch", pgw_reply_is_unsynced(&s->q)},  {"synced", !pgw_reply_is_unsynced(&s->q)},
+        {"owed", pgw_reply_is_owed(&s->q)},         {"nothing", !pgw_reply_is_owed(&s->q)},
+        {"rest", pgw_reply_is_at_rest(&s->q)},      {"restless", !pgw_reply_is_at_rest(&s->q)},
+        {"loose", pgw_reply_is_unsettled(&s->q)},   {"settled", !pgw_reply_is_unsettled(&s->q)},
+        {"copy", pgw_reply_is_copying_in(&s->q)},   {"nocopy", !pgw_reply_is_copying_in(&s->q)},
+        {"both", pgw_reply_is_copying_both(&s->q)}, {"notboth", !pgw_reply_is_copying_both(&s->q)},
+        {"batch", pgw_reply_is_unsynced(&s->q)},    {"synced", !pgw_reply_is_unsynced(&s->q)},
     };
 
     for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
@@ -312,7 +313,8 @@ Test(reply, rule_12_copies_to_the_client)
          "Q S <H <c <C <Z owed <Z rest", "E S <H <d <c <C <Z rest", "E <H <C!", "E <H <D!",
          "E <H <s!", "E <G <D!", "E <G c <s!", "E <G <I!", "E <W!",
          "Q <W <d d <d c <d <c <C <C <Z rest", "Q <W <c <T <D <C <C <Z rest", "Q <W <E <Z rest",
-         "Q <W <d <D!");
+         "Q <W <d <D!", "Q notboth <W both <d d both c both <c notboth <C <Z rest",
+         "Q <W <d <C notboth <EF restless", "Q <W <C <d!");
 }
 
 Test(reply, rule_13_fatal_errors_end_everything)

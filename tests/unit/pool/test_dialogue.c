@@ -362,3 +362,26 @@ Test(dialogue, keys_are_remembered)
     talk_free(next);
     talk_free(first);
 }
+
+#define SETTINGS "replication\0true\0options\0-c a=b\0"
+
+/* What a replication client chose stands behind user and database, as it came; there is room for
+ * all that a startup packet can hold. */
+Test(dialogue, further_settings)
+{
+    static uint8_t much[PGW_STARTUP_BODY_MAX];
+    static const char said[] =
+        "\0\3\0\0user\0" BACKEND_USER "\0database\0" BACKEND_DATABASE "\0" SETTINGS;
+    struct server_auth_config config = {.user = span_str(BACKEND_USER)};
+    struct dialogue *d = calloc(1, sizeof(*d));
+
+    cr_assert_not_null(d);
+    dialogue_init(d, &config, span_str(BACKEND_DATABASE), span_of(SETTINGS, sizeof(SETTINGS) - 1));
+    cr_assert_eq(d->out.len, 4 + sizeof(said));
+    cr_assert_arr_eq(d->out.buf + 4, said, sizeof(said));
+    dialogue_fini(d);
+    dialogue_init(d, &config, span_str(BACKEND_DATABASE), span_of(much, sizeof(much)));
+    cr_assert_not(d->out.full);
+    dialogue_fini(d);
+    free(d);
+}
