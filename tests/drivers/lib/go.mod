@@ -1,0 +1,3 @@
+module weir.test/mixed
+
+go 1.25
