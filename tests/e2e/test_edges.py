@@ -17,6 +17,7 @@ ANSWERS = 2044  # so many may be outstanding, and what one message adds to them
 UNKNOWN = frame("\xff")
 ROWS = row_description("text") + data_row("x" * 5000)
 FLOOD = SYNC * 20000
+ALWAYS_FREE = 16 << 10  # bytes that a client has not read before anybody cares
 TOO_MUCH = 512 << 10  # bytes that a client has not read and weir may keep
 
 
@@ -115,6 +116,26 @@ class SlowTest(EdgeCase):
             sender.start()
             self.assertEqual([message.letter for message in client.read_to_end()], ["D", "C", "Z"])
             sender.join()
+
+    def test_one_who_never_reads_and_is_cut_off_while_its_last_words_wait(self):
+        """By then its server has gone to others: nothing waits for this client to read any more."""
+        self.relay()
+        client = self.weir.connect()
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.log_in("app", "app")
+        session = self.says(client, query("begin; select"), "Q")
+        for _ in range(1000):  # until sockets take no more
+            session.send(data_row("x" * 60000))
+            if int(self.weir.show("clients")[0]["unsent"]) > ALWAYS_FREE:
+                break
+        session.send(command_complete("SELECT 1") + ready("T"))
+        client.send(frame("X"))
+        rollback = session.wait_for("Q", 2)
+        self.assertIn(b"ROLLBACK", rollback.body)
+        session.send(command_complete("ROLLBACK") + ready("I"))
+        self.says(self.client(), query("select 1"), "Q", command_complete("SELECT 1"), ready("I"))
+        client.reset()
+        self.assertEqual(self.weir.process.stop(), 0, self.weir.process.output())
 
 
 class CutTest(EdgeCase):

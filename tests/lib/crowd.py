@@ -159,7 +159,7 @@ class Client:
         self.writer.transport.abort()
 
 
-async def come_in(port, *who, timeout=5):
+async def come_in(port, *who, timeout=20):
     """A client that gets in as soon as there is room: that somebody has left is nowhere told."""
     deadline = time.monotonic() + timeout
     while True:
