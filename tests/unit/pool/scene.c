@@ -373,7 +373,7 @@ static void on_death_closed(struct sock *s)
     CONTAINER_OF(stream_of(s), struct server, stream)->client = NULL;
 }
 
-void client_discard_closed(struct client *c)
+void client_discard_closed(struct client *c, bool dead)
 {
     static const struct sock_ops ops = {
         .received = never_received, .ended = never_ended, .closed = on_death_closed};
@@ -383,5 +383,6 @@ void client_discard_closed(struct client *c)
     stream_attach(&s->stream, c->thread->loop, &ops);
     stream_close(&s->stream);
     SCENE_UNTIL(c->scene, s->client == NULL);
+    s->has_ended = dead;
     client_discard(c, false);
 }

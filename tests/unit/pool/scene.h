@@ -100,8 +100,9 @@ void client_leave(struct client *c);
 void client_release(struct client *c);
 void client_discard(struct client *c, bool terminate);
 
-/* The server died in its hands: closed on the reactor, then given up. */
-void client_discard_closed(struct client *c);
+/* Closed on the reactor, then given up: the server died in its hands, or is to notice that (not
+ * dead). */
+void client_discard_closed(struct client *c, bool dead);
 
 struct pool_counts scene_count(const struct pool *p);
 

@@ -67,7 +67,7 @@ ENGINE_TEST(control, a_server_given_up_is_replaced_for_those_who_wait)
         if (n % 2 == 0)
             client_discard(&c[i], true);
         else
-            client_discard_closed(&c[i]);
+            client_discard_closed(&c[i], true);
     }
     SCENE_UNTIL(&sc, scene_count(p).n_servers == 0);
     cr_assert_eq(sc.n_logins, N_CLIENTS);
@@ -101,24 +101,32 @@ ENGINE_TEST(control, a_slot_is_free_at_the_servers_fin)
     scene_fini(&sc);
 }
 
+/* Whether it was told to, or was cut off and may have yet to notice. */
 ENGINE_TEST(control, a_server_that_does_not_close_is_given_a_second)
 {
+    static const char *const users[] = {"told", "cut off"};
     struct scene sc;
-    struct client c[2];
-    struct pool *p;
+    struct client first[2], next[2];
     uint64_t begin_ns;
 
     scene_init(&sc, *variant, 1, "default_pool_size = 1;");
     sc.deaf = true;
-    p = scene_pool(&sc, "db", "alice");
-    client_acquire(&c[0], &sc, p, 0);
-    client_acquire(&c[1], &sc, p, 0);
-    SCENE_UNTIL(&sc, c[0].server != NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        struct pool *p = scene_pool(&sc, "db", users[i]);
+
+        client_acquire(&first[i], &sc, p, 0);
+        client_acquire(&next[i], &sc, p, 0);
+        SCENE_UNTIL(&sc, first[i].server != NULL);
+    }
     begin_ns = clock_now_ns();
-    client_discard(&c[0], true);
-    SCENE_UNTIL(&sc, c[1].server != NULL);
+    client_discard(&first[0], true);
+    client_discard_closed(&first[1], false);
+    SCENE_UNTIL(&sc, next[0].server != NULL || next[1].server != NULL);
     cr_assert_geq(clock_now_ns() - begin_ns, NS_PER_S);
-    client_release(&c[1]);
+    for (unsigned i = 0; i < 2; i++) {
+        SCENE_UNTIL(&sc, next[i].server != NULL);
+        client_release(&next[i]);
+    }
     scene_fini(&sc);
 }
 
