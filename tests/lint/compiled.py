@@ -11,12 +11,12 @@ import subprocess
 PORTABLE = re.compile(r"^-(I|isystem|D|std=)")
 
 
-def run_all(commands, folder):
-    """Runs (label, command) pairs, one a processor; yields the label and output of those that fail."""
+def run_all(commands, folder, n_at_once=None):
+    """Runs (label, command) pairs, one a processor or n_at_once; yields the label and output of those that fail."""
     def run(job):
         return job[0], subprocess.run(job[1], cwd=folder, capture_output=True, text=True, check=False)
 
-    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with concurrent.futures.ThreadPoolExecutor(n_at_once or len(os.sched_getaffinity(0))) as pool:
         for label, done in pool.map(run, commands):
             if done.returncode != 0:
                 yield label, (done.stdout + done.stderr).strip() or f"exit status {done.returncode}"
@@ -65,11 +65,19 @@ def check_format(tree, _database):
             yield f"{path}: not formatted, run ./dev format"
 
 
-def check_tidy(tree, database):
-    """clang-tidy has nothing to say."""
-    jobs = [(path, ["clang-tidy-14", "--quiet", path, "--", *options])
-            for path, options in sorted(read_database(tree, database).items()) if tree.exists(path)]
-    for path, output in run_all(jobs, tree.folder):
+# The static analyzer does not follow the calls of a test from one function to the next: that would take
+# most of the time of lint, and sanitizers see the test itself run along all of its ways.
+SHALLOW = ("--extra-arg=-Xclang", "--extra-arg=-analyzer-config", "--extra-arg=-Xclang", "--extra-arg=mode=shallow")
+
+
+def check_tidy(tree, database, part=0, n_parts=1):
+    """clang-tidy has nothing to say about each n_parts-th source, beginning with number `part`."""
+    jobs = []
+    for path, options in sorted(read_database(tree, database).items())[part::n_parts]:
+        if tree.exists(path):
+            extra = SHALLOW if re.search(r"(^|/)(tests|bench)/", path) else ()
+            jobs.append((path, ["clang-tidy-14", "--quiet", *extra, path, "--", *options]))
+    for path, output in run_all(jobs, tree.folder, n_at_once=1 if n_parts > 1 else None):
         findings = re.findall(r"^.*: (?:error|warning): .*$", output, flags=re.MULTILINE)
         shown = "\n".join(findings or [output]).replace(os.path.abspath(tree.folder) + "/", "")
         yield f"{path}: clang-tidy\n{shown}"

@@ -26,16 +26,16 @@ BY_TOOL = {
 }
 
 
-def run_check(name, tree, database):
-    """The problems that the check finds, as a list of texts."""
+def run_check(name, tree, database, *part):
+    """The problems that the check finds, as a list of texts. part: number and count, if it has parts."""
     if name in BY_TEXT:
         return list(BY_TEXT[name](tree))
-    return list(BY_TOOL[name](tree, database))
+    return list(BY_TOOL[name](tree, database, *part))
 
 
 def main():
-    folder, database, name = sys.argv[1:]
-    problems = run_check(name, Tree(folder), database)
+    folder, database, name, *part = sys.argv[1:]
+    problems = run_check(name, Tree(folder), database, *map(int, part))
     print("\n".join(problems))
     return 1 if problems else 0
 
