@@ -4,17 +4,23 @@
         postgres.psql("select 1")
 
 As a program it runs until SIGINT or SIGTERM and prints how to connect: postgres.py [OPTION=VALUE ...]
+
+To make one takes a second, to copy one does not: postgres.py --template FOLDER leaves one in an empty
+folder, and where WEIR_POSTGRES names that, all are copies, passwords included.
 """
 
 import contextlib
 import glob
+import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 
-from process import Process, StopSignals, free_port, temporary_folder, unprivileged, write_file
+from process import (UNPRIVILEGED, Process, StopSignals, free_port, temporary_folder, unprivileged,
+                     write_file)
 
 # Nothing here outlives the folder, so nothing needs to be written safely.
 SETTINGS = {
@@ -25,6 +31,9 @@ SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "32MB",
 }
+
+
+TEMPLATE = os.environ.get("WEIR_POSTGRES")
 
 
 def binary(name):
@@ -41,7 +50,8 @@ class Postgres:
 
     def __init__(self, **settings):
         self.settings = SETTINGS | settings
-        self.passwords = {user: secrets.token_hex(8) for user in ("postgres", "app")}
+        self.passwords = read_passwords(TEMPLATE) if TEMPLATE else {
+            user: secrets.token_hex(8) for user in ("postgres", "app")}
         self.host = "127.0.0.1"
         self.port = None
         self.process = None
@@ -49,12 +59,14 @@ class Postgres:
     def __enter__(self):
         with contextlib.ExitStack() as stack:
             self.folder = stack.enter_context(temporary_folder())
-            self._create()
+            if TEMPLATE:
+                copy_data(TEMPLATE, self.folder)
+            else:
+                self._create()
             self._start()
             stack.callback(self._stop)
-            self.psql(f"create role app login password '{self.passwords['app']}'", user="postgres",
-                      database="postgres")
-            self.psql("create database app owner app", user="postgres", database="postgres")
+            if not TEMPLATE:
+                self._populate()
             self._stack = stack.pop_all()
         return self
 
@@ -75,6 +87,11 @@ class Postgres:
         os.unlink(password_file)
         if made.returncode != 0:
             raise RuntimeError(f"initdb failed:\n{made.stdout}{made.stderr}")
+
+    def _populate(self):
+        for sql in (f"create role app login password '{self.passwords['app']}'",
+                    "create database app owner app"):
+            self.psql(sql, user="postgres", database="postgres")
 
     def _start(self, tries=5):
         self.port = free_port()
@@ -125,7 +142,27 @@ class Postgres:
         return done.stdout.strip()
 
 
+def read_passwords(folder):
+    with open(os.path.join(folder, "passwords"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def copy_data(source, target):
+    subprocess.run(unprivileged(["cp", "-a", os.path.join(source, "data"), target]), check=True)
+
+
+def make_template(folder):
+    if os.geteuid() == 0:
+        shutil.chown(folder, UNPRIVILEGED)
+    with Postgres() as postgres, postgres.stopped():
+        copy_data(postgres.folder, folder)
+        write_file(os.path.join(folder, "passwords"), json.dumps(postgres.passwords))
+
+
 def main():
+    if sys.argv[1:2] == ["--template"]:
+        make_template(sys.argv[2])
+        return
     signals = StopSignals()
     with Postgres(**dict(word.split("=", 1) for word in sys.argv[1:])) as postgres:
         print(f"PGPASSWORD={postgres.passwords['app']}", *postgres.psql_command(), flush=True)
