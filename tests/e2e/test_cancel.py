@@ -1,15 +1,21 @@
-"""Cancel requests that PostgreSQL acts on too early or too late.
+"""Cancel requests: very many of them, and some that PostgreSQL acts on too early or too late.
 
 It acts between the moment that a request comes and the one at which it closes the request's connection,
-and perhaps twice (it signals the backend and its group). The server here closes when the test says so.
+and perhaps twice (it signals the backend and its group). A scripted server closes when the test says so.
 """
 
+import os
+import subprocess
 import unittest
 
+from pooling import Pooling, database, scaled
+from postgres import Postgres
 from relay import Relay
 from scripted_server import ScriptedServer, error, one_row, ready
 from wire import query
 
+CANCELS = os.environ["WEIR_CANCELS"]
+SEED = 9
 CANCELLED = error("57014", "canceling statement due to user request")
 
 
@@ -75,6 +81,28 @@ class CancelTest(unittest.TestCase):
             session.send(one_row("1") + ready("I"))
             self.assertEqual(other.answer().value, "1")
         self.assertEqual(self.server.n_open(), 1)
+
+
+class ManyTest(unittest.TestCase):
+    """Clients that cancel their queries of 0 to 2 ms, on the same two servers as clients that do not."""
+
+    def test_only_the_sender_is_hit(self):
+        postgres = self.enterContext(Postgres())
+        weir = self.enterContext(Pooling([database(postgres)], default_pool_size=2, stats_users="app",
+                                         secrets={"app": postgres.passwords["app"]}))
+        n = scaled(10000, 1000, 100000)
+        conninfo = f"host=127.0.0.1 port={weir.port} user=app dbname=app"
+        done = subprocess.run([CANCELS, conninfo, str(n), str(SEED)], capture_output=True, text=True,
+                              check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), f"seed {SEED}")
+        n_sent, n_hit, n_hit_running = map(int, done.stdout.split())
+        self.assertEqual(n_sent, n)
+        self.assertGreater(n_hit, n_hit_running)
+        self.assertGreater(n_hit_running, 0)
+        counts = weir.show("reactors")
+        self.assertEqual([sum(int(row[name]) for row in counts)
+                          for name in ("cancels", "cancels_unknown", "cancels_dropped")], [n, 0, 0])
+        print(f"{n} cancel requests, {n_hit} queries ended, {n_hit_running} of them running")
 
 
 if __name__ == "__main__":
