@@ -17,10 +17,10 @@ SHOWN = ("search_path", "TimeZone", "DateStyle", "application_name", "statement_
 
 # (startup parameters, SETs) of eight clients
 CLIENTS = (
-    ({}, ()),
+    ({}, ("set search_path = x, pg_catalog", "set statement_timeout = 88000")),
     ({"TimeZone": "Europe/Paris", "search_path": 'a, "B c", pg_catalog', "application_name": "one"}, ()),
     ({"options": "-c timezone=Asia/Tokyo --DateStyle=german -c search_path=b\\ ,\\ public"}, ()),
-    ({"client_encoding": "latin-1", "statement_timeout": "77s"}, ("set TimeZone = 'Asia/Seoul'",)),
+    ({"client_encoding": "latin-1", "statement_timeout": "77s"}, ("set TimeZone = 'Asia/Seoul'; set search_path = b",)),
     ({"application_name": "it's \\ four"}, ("set DateStyle = 'SQL, DMY'", "set client_encoding = 'SJIS'")),
     ({"options": "--statement-timeout=2min", "DateStyle": "Postgres, DMY"}, ("set application_name = 'five'",)),
     ({"client_encoding": "SJIS", "search_path": "\"it's\", \"b\\\\s\""}, ("set standard_conforming_strings = off",)),

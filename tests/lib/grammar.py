@@ -11,7 +11,9 @@ from at_random import Writer
 
 INT4 = "23"  # its OID
 LONG = "n" * 63
-LEFT_BEHIND = ("listen a", "notify a")  # what a server keeps for its session, and what others are told
+LEFT_BEHIND = ("listen a", "notify a")  # what is cleaned behind each transaction, and what others are told
+SHOWN = """select '2024-02-03'::date, current_setting('TimeZone'), current_setting('search_path'),
+    current_setting('statement_timeout'), coalesce(current_setting('app.a', true), '')"""
 
 
 class Grammar(Writer):
@@ -19,19 +21,24 @@ class Grammar(Writer):
     STATEMENTS = Writer.STATEMENTS + [
         "select $1::int", "select 'x' where $1 = 'y'", "select 1 / $1::int", "select length($1)", "select $1",
         "insert into t select generate_series(1, $1::int)", "select current_setting('TimeZone')",
-        "select '2024-02-03'::date", "select 1; select 2", "set local DateStyle = 'german'",
-        "set TimeZone = 'Asia/Tokyo'"]
+        "select '2024-02-03'::date", SHOWN, "select 1; select 2", "set local DateStyle = 'german'",
+        "set TimeZone = 'Asia/Tokyo'",
+        "set search_path = x", "select set_config('app.a', 'by statement', false)", "execute q1"]
     QUERIES = [sql for sql in Writer.QUERIES if sql not in LEFT_BEHIND] + [
-        "begin; select 1", "select $1", "release s", "select '2024-02-03'::date, current_setting('TimeZone')"]
+        "begin; select 1", "select $1", "release s", SHOWN, SHOWN]
     SETTINGS = [
         "set TimeZone = 'Asia/Tokyo'", "set TimeZone = 'No/Such'", "set DateStyle = 'SQL, DMY'", "reset TimeZone",
         "set local TimeZone = 'Africa/Cairo'", "set session application_name = 'it''s'", "reset all",
-        "set IntervalStyle = 'iso_8601'; select interval '90 s'", "discard all"]
+        "set IntervalStyle = 'iso_8601'; select interval '90 s'", "discard all", "set search_path = y, public",
+        "set statement_timeout = '77s'", "reset statement_timeout", "set app.a = 'by set'",
+        "select set_config('app.a', 'by function', false)", "do $$ begin set search_path = z; end $$"]
+    OF_SQL = ["prepare q1 as select 1", "execute q1", "execute q1", "deallocate q1", "prepare q2(int) as select $1 + 1",
+              "execute q2(41)", "prepare q1 as select '2024-02-03'::date"]
     DEALLOCATIONS = ["deallocate s1", "DEALLOCATE PREPARE s2;", 'deallocate "S 2"', "deallocate s3", "deallocate all",
                      f"deallocate {LONG}"]
     PARTS = ["query", "batch", "batch", "pieces", "pieces", "pieces", "copy", "prepared_copy", "call", "parts", "stray",
-             "setting", "deallocation", "transaction"]
-    PARTS_OF_TRANSACTION = ["query", "batch", "pieces", "prepared_copy", "call", "setting", "deallocation"]
+             "setting", "setting", "deallocation", "of_sql", "transaction"]
+    PARTS_OF_TRANSACTION = ["query", "batch", "pieces", "prepared_copy", "call", "setting", "deallocation", "of_sql"]
     LENGTHS = [0, 1, 1, 2, 2047, 8192, 70000]
     STARTUPS = [{}, {}, {"TimeZone": "Europe/Paris", "DateStyle": "german"}, {"options": "-c application_name=o\\'s"}]
 
@@ -76,6 +83,9 @@ class Grammar(Writer):
 
     def setting(self):
         self.once(self.rng.choice(self.SETTINGS))
+
+    def of_sql(self):
+        self.once(self.rng.choice(self.OF_SQL))
 
     def deallocation(self):
         self.once(self.rng.choice(self.DEALLOCATIONS))
