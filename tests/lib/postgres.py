@@ -48,9 +48,10 @@ def binary(name):
 class Postgres:
     """The superuser is postgres, the ordinary user app, who owns the database app."""
 
-    def __init__(self, **settings):
+    def __init__(self, template=TEMPLATE, **settings):
+        self.template = template
         self.settings = SETTINGS | settings
-        self.passwords = read_passwords(TEMPLATE) if TEMPLATE else {
+        self.passwords = read_passwords(template) if template else {
             user: secrets.token_hex(8) for user in ("postgres", "app")}
         self.host = "127.0.0.1"
         self.port = None
@@ -59,13 +60,13 @@ class Postgres:
     def __enter__(self):
         with contextlib.ExitStack() as stack:
             self.folder = stack.enter_context(temporary_folder())
-            if TEMPLATE:
-                copy_data(TEMPLATE, self.folder)
+            if self.template:
+                copy_data(self.template, self.folder)
             else:
                 self._create()
             self._start()
             stack.callback(self._stop)
-            if not TEMPLATE:
+            if not self.template:
                 self._populate()
             self._stack = stack.pop_all()
         return self
@@ -154,7 +155,7 @@ def copy_data(source, target):
 def make_template(folder):
     if os.geteuid() == 0:
         shutil.chown(folder, UNPRIVILEGED)
-    with Postgres() as postgres, postgres.stopped():
+    with Postgres(template=None) as postgres, postgres.stopped():
         copy_data(postgres.folder, folder)
         write_file(os.path.join(folder, "passwords"), json.dumps(postgres.passwords))
 
