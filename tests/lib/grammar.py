@@ -23,15 +23,16 @@ class Grammar(Writer):
         "insert into t select generate_series(1, $1::int)", "select current_setting('TimeZone')",
         "select '2024-02-03'::date", SHOWN, "select 1; select 2", "set local DateStyle = 'german'",
         "set TimeZone = 'Asia/Tokyo'",
-        "set search_path = x", "select set_config('app.a', 'by statement', false)", "execute q1"]
+        "set search_path = x, public", "select set_config('app.a', 'by statement', false)", "execute q1"]
     QUERIES = [sql for sql in Writer.QUERIES if sql not in LEFT_BEHIND] + [
         "begin; select 1", "select $1", "release s", SHOWN, SHOWN]
+    # public is on every path: PL/pgSQL calls a function as it was visible when it was compiled.
     SETTINGS = [
         "set TimeZone = 'Asia/Tokyo'", "set TimeZone = 'No/Such'", "set DateStyle = 'SQL, DMY'", "reset TimeZone",
         "set local TimeZone = 'Africa/Cairo'", "set session application_name = 'it''s'", "reset all",
         "set IntervalStyle = 'iso_8601'; select interval '90 s'", "discard all", "set search_path = y, public",
         "set statement_timeout = '77s'", "reset statement_timeout", "set app.a = 'by set'",
-        "select set_config('app.a', 'by function', false)", "do $$ begin set search_path = z; end $$"]
+        "select set_config('app.a', 'by function', false)", "do $$ begin set search_path = z, public; end $$"]
     OF_SQL = ["prepare q1 as select 1", "execute q1", "execute q1", "deallocate q1", "prepare q2(int) as select $1 + 1",
               "execute q2(41)", "prepare q1 as select '2024-02-03'::date"]
     DEALLOCATIONS = ["deallocate s1", "DEALLOCATE PREPARE s2;", 'deallocate "S 2"', "deallocate s3", "deallocate all",
