@@ -294,7 +294,7 @@ static const struct schema_row rows[] = {
      .default_text = "64MB",
      .help = "Memory for prepared statements: their texts, each kept once however many clients "
              "prepare it, and clients' names for them. One client gets half of it and 16384 names "
-             "at most. A client for whose statement there is no room is disconnected."},
+             "at most. A Parse for which there is no room fails with 53200."},
     {.key = "arena", AT_WEIR(arena),
      .type = SCHEMA_GROUP, .applies = SCHEMA_RESTART,
      .help = "Memory for data that waits for a slow peer, one mapping made at start."},

@@ -112,7 +112,7 @@ const struct name *effect_find_closed(const struct client *c, uint64_t id)
     for (uint32_t i = p->head; i != p->tail; i++) {
         const struct effect *e = at(p, i);
 
-        if (holds_name(e) && e->name->statement->id == id)
+        if (holds_name(e) && name_means(e->name, id))
             return e->name;
     }
     return NULL;
@@ -171,6 +171,7 @@ static void confirm(struct client *c, struct effect *e)
         drop(c, e);
         break;
     case EFFECT_DUPLICATE:
+    case EFFECT_REFUSED:
         distrust(s); /* it has not refused what it must have refused */
         break;
     }
@@ -246,6 +247,7 @@ static void undo(struct client *c, struct effect *e, uint32_t behind)
             distrust(s);
         break;
     case EFFECT_DUPLICATE:
+    case EFFECT_REFUSED:
         break;
     }
 }

@@ -13,6 +13,7 @@ enum effect_kind {
     EFFECT_PARSE,            /* the client's Parse of a name: name, id where it was sent */
     EFFECT_CLOSE,            /* the client's Close: name, detached */
     EFFECT_DUPLICATE,        /* a Parse that the server will refuse: name is the one that exists */
+    EFFECT_REFUSED,          /* a Parse for which we have no room: what stands for it will fail */
     EFFECT_UNNAMED,          /* a Query, or a Parse or Close of "": see below */
     EFFECT_INJECTED,         /* our Parse: id */
     EFFECT_INJECTED_UNNAMED, /* our Parse or Close of the unnamed one: id is what it was before */

@@ -63,6 +63,11 @@ struct name *names_find(const struct names *n, struct span name)
     return link == NULL ? NULL : MAP_ITEM(link, struct name, link);
 }
 
+bool name_means(const struct name *name, uint64_t id)
+{
+    return name->statement->id == id || name->id_there == id;
+}
+
 struct name *names_find_id(const struct names *n, uint64_t id)
 {
     if (n->table == NULL)
@@ -71,7 +76,7 @@ struct name *names_find_id(const struct names *n, uint64_t id)
     {
         struct name *name = MAP_ITEM(link, struct name, link);
 
-        if (name->statement->id == id)
+        if (name_means(name, id))
             return name;
     }
     return NULL;
@@ -96,6 +101,7 @@ static struct name *name_new(struct span text, struct statement *s, struct state
         return NULL;
     }
     n->statement = s;
+    n->id_there = s->id;
     n->is_pending = true;
     n->len = (uint8_t)text.len;
     memcpy(n->text, text.ptr, text.len);

@@ -29,13 +29,17 @@ struct names {
 struct name {
     struct map_link link;
     struct statement *statement;
-    bool is_pending; /* the server has not answered its Parse */
+    uint64_t id_there; /* of what stood for it at a server the last time */
+    bool is_pending;   /* the server has not answered its Parse */
     uint8_t len;
     char text[63];
 };
 
 /* NULL: no such name. */
 NODISCARD struct name *names_find(const struct names *n, struct span name);
+
+/* Is this the statement that the name means, or what stood for that? */
+bool name_means(const struct name *name, uint64_t id);
 
 /* One of those that mean this statement, NULL: none. Looks at all: for errors alone. */
 NODISCARD struct name *names_find_id(const struct names *n, uint64_t id);

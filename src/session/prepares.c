@@ -64,17 +64,43 @@ static bool gather_append(struct client *c, struct pgw_span bytes)
     return true;
 }
 
+static void gather_free(struct client *c)
+{
+    struct prepares *p = c->prepares;
+
+    statements_put_room(c->all->config.statements, p->gathered_size);
+    free(p->gathered);
+    p->gathered = NULL;
+    p->gathered_size = 0;
+}
+
+/* There is no room for these bytes. False: it is no Parse, or no memory. */
+static bool gather_refuse(struct client *c, struct pgw_span bytes)
+{
+    struct prepares *p = c->prepares;
+
+    if (p->type != PGW_F_PARSE)
+        return false;
+    gather_free(c);
+    p->is_refused = true;
+    p->n_gathered += (uint32_t)bytes.len;
+    return pgw_reply_is_skipping(&c->server->replies) || rename_refuse(c) == RENAME_REPLACED;
+}
+
 bool rename_gather(struct client *c, uint8_t type, uint32_t body_len, struct pgw_span head)
 {
     struct prepares *p = prepares_of(c);
 
-    if (p == NULL || (type == PGW_F_PARSE && body_len > RENAME_PARSE_MAX))
+    if (p == NULL)
         return false;
     p->is_gathering = true;
+    p->is_refused = false;
     p->type = type;
     p->body_len = body_len;
     p->n_gathered = 0;
-    return gather_append(c, head);
+    if (type == PGW_F_PARSE && body_len > RENAME_PARSE_MAX)
+        return gather_refuse(c, head);
+    return gather_append(c, head) || gather_refuse(c, head);
 }
 
 bool rename_is_gathering(const struct client *c)
@@ -117,18 +143,32 @@ static void gather_end(struct client *c)
     struct prepares *p = c->prepares;
 
     p->is_gathering = false;
-    statements_put_room(c->all->config.statements, p->gathered_size);
-    free(p->gathered);
-    p->gathered = NULL;
-    p->gathered_size = 0;
+    gather_free(c);
+}
+
+static void drop_more(struct client *c, struct pgw_span bytes)
+{
+    struct prepares *p = c->prepares;
+
+    p->n_gathered += (uint32_t)bytes.len;
+    if (p->n_gathered == p->body_len)
+        gather_end(c);
 }
 
 enum renamed rename_gather_more(struct client *c, struct pgw_span bytes)
 {
     struct prepares *p = c->prepares;
 
-    if (!gather_append(c, bytes))
-        return RENAME_FAILED;
+    if (p->is_refused) {
+        drop_more(c, bytes);
+        return RENAME_REPLACED;
+    }
+    if (!gather_append(c, bytes)) {
+        if (!gather_refuse(c, pgw_span_of(NULL, 0)))
+            return RENAME_FAILED;
+        drop_more(c, bytes);
+        return RENAME_REPLACED;
+    }
     if (!rename_is_enough(c, p->type, p->body_len, pgw_span_of(p->gathered, p->n_gathered)))
         return RENAME_REPLACED;
 
@@ -215,13 +255,19 @@ static int hexadecimal(uint8_t ch)
     return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
 }
 
-/* The first of our names in a text: *ours is where it stands, *id what it says. */
+static bool is_of_name(uint8_t ch)
+{
+    return ch == '_' || (ch >= '0' && ch <= '9') || ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'z');
+}
+
+/* The first of our names in a text: *ours is where it stands, *id what it says. The quotes around
+ * a name are translated. */
 static bool find_ours(struct pgw_span text, struct pgw_span *ours, uint64_t *id)
 {
     const size_t len = strlen(STATEMENT_NAME_PREFIX);
     const uint8_t *found = memmem(text.ptr, text.len, STATEMENT_NAME_PREFIX, len);
 
-    if (found == NULL)
+    if (found == NULL || (found > text.ptr && is_of_name(found[-1])))
         return false;
     *id = 0;
     *ours = pgw_span_of(found, len);
@@ -305,6 +351,25 @@ static void write_error(struct pgw_writer *w, struct pgw_span fields, struct pgw
     pgw_writer_end(w);
 }
 
+/* The error with which a Parse fails for which there is no room. */
+static bool write_refusal(struct client *c, struct pgw_span *out)
+{
+    static const struct pgw_report report = {
+        .severity = "ERROR",
+        .sqlstate = PGW_STATE_OUT_OF_MEMORY,
+        .message = "out of memory",
+        .detail = "There is no room for the prepared statement (prepared_statements_memory).",
+    };
+    const size_t size = 256;
+    struct pgw_writer w = pgw_writer_of(loop_scratch(c->thread->loop, size), size);
+
+    if (w.buf == NULL)
+        return false;
+    pgw_build_error(&w, &report);
+    *out = pgw_writer_span(&w);
+    return true;
+}
+
 /* What the client calls, or called when it sent what failed, the statement with this id. */
 static const struct name *said_name(const struct client *c, const struct effect *e, uint64_t id)
 {
@@ -327,10 +392,15 @@ bool rename_error(struct client *c, struct pgw_span body, const struct pgw_reply
         return false;
     if (is_stale(&report))
         c->server->is_distrusted = true;
+
+    const struct effect *e = effect_has(verdict->cookie) ? effect_of(c, verdict->cookie) : NULL;
+
+    if (e != NULL && e->kind == EFFECT_REFUSED &&
+        pgw_span_is(report.sqlstate, PGW_STATE_INVALID_SQL_STATEMENT_NAME))
+        return write_refusal(c, out);
     if (!names_statement(&report, verdict->kind) || !find_ours(report.message, &ours, &id))
         return false;
 
-    const struct effect *e = effect_has(verdict->cookie) ? effect_of(c, verdict->cookie) : NULL;
     const struct name *name = said_name(c, e, id);
 
     if (is_betrayed(&report, e))

@@ -15,9 +15,6 @@
 /* An unnamed statement longer than this is not kept for other servers. */
 #define UNNAMED_MAX (1U << 20)
 
-/* Not a name that statement_name() makes. What clients call so does not exist for them. */
-#define NAME_OF_NONE STATEMENT_NAME_PREFIX "unknown"
-
 /* With its NUL; empty if there is none. */
 static struct pgw_span first_string(struct pgw_span bytes)
 {
@@ -60,7 +57,7 @@ static struct pgw_span other_name(const struct statement *s, struct pgw_span sai
     if (s != NULL)
         return supply_name(s->id, buf);
     if (said.len >= len && memcmp(said.ptr, STATEMENT_NAME_PREFIX, len) == 0)
-        return pgw_span_str(NAME_OF_NONE);
+        return pgw_span_str(SUPPLY_NAME_OF_NONE);
     return pgw_span_of(NULL, 0);
 }
 
@@ -179,6 +176,13 @@ static enum renamed parse_duplicate(struct client *c, struct name *name, struct 
                   supply_send_copy(c, parse));
 }
 
+enum renamed rename_refuse(struct client *c)
+{
+    const struct effect e = {.kind = EFFECT_REFUSED};
+
+    return result(supply_note(c, PGW_REPLY_PARSE, PGW_REPLY_FORWARD, &e) && supply_send_failure(c));
+}
+
 /* May weir answer for the server that has the statement? Not if the transaction has failed, or may
  * have when the Parse would come to it, nor if the statement may be stale. */
 static bool may_answer(const struct client *c)
@@ -200,7 +204,7 @@ static enum renamed parse_new(struct client *c, struct pgw_span name, struct sta
     e.name = names_add(&c->prepares->names, span_in(name), s, c->all->config.statements, c->thread);
     if (e.name == NULL) {
         statement_put(c->all->config.statements, c->thread, s);
-        return RENAME_FAILED;
+        return rename_refuse(c);
     }
     if (is_there && may_answer(c)) {
         e.id = 0;
@@ -234,7 +238,7 @@ static enum renamed parse(struct client *c, uint32_t body_len, struct pgw_span h
     struct statement *s = intern(c, rest);
 
     if (s == NULL)
-        return RENAME_FAILED;
+        return rename_refuse(c);
     if (supply_must_wait(c, name, s->id)) {
         statement_put(c->all->config.statements, c->thread, s);
         return RENAME_WAIT;
@@ -244,53 +248,56 @@ static enum renamed parse(struct client *c, uint32_t body_len, struct pgw_span h
 
 /* ---- Bind, Describe, Close ---- */
 
-/* Must a Bind or Describe of this statement wait? */
-static bool must_use_later(struct client *c, const struct name *name, struct pgw_span said)
-{
-    if (said.len == 0)
-        return c->prepares != NULL && effect_is_unnamed_open(c);
-    return supply_must_wait(c, said, name == NULL ? 0 : name->statement->id);
-}
-
 /* What the client calls so, and what stands for it at this server. */
 struct meant {
+    struct name *name;           /* NULL: it is unnamed, or nobody's */
     struct statement *statement; /* the client's; NULL: none, or it is not kept */
+    struct statement *there;     /* of a name */
     struct pgw_span other;       /* its name there, in buf; empty: as it is said */
     char buf[STATEMENT_NAME_SIZE];
 };
 
-/* Before a message about this statement of the client's: it is there, or none is. */
-static bool put_there(struct client *c, const struct name *name, struct pgw_span said,
-                      struct meant *m)
+static void find_meant(struct client *c, struct pgw_span said, struct meant *m)
 {
-    struct statement *s = NULL;
-
-    if (name != NULL)
-        m->statement = name->statement;
-    else
+    m->name = find(c, said);
+    m->there = NULL;
+    if (m->name != NULL) {
+        m->statement = m->name->statement;
+        m->there = supply_choose(c, m->statement);
+    } else {
         m->statement = said.len > 0 || c->prepares == NULL ? NULL : c->prepares->unnamed;
-    suspect_sequences(c, m->statement);
-    if (name != NULL) {
-        s = supply_choose(c, name->statement);
-        if (s == NULL || !supply_statement(c, s))
-            return false;
-    } else if (said.len == 0 && !supply_unnamed(c)) {
-        return false;
     }
-    m->other = other_name(s, said, m->buf);
-    return true;
+    m->other = other_name(m->there, said, m->buf);
+}
+
+/* Must a Bind or Describe of it wait? */
+static bool must_use_later(struct client *c, const struct meant *m, struct pgw_span said)
+{
+    if (said.len == 0)
+        return c->prepares != NULL && effect_is_unnamed_open(c);
+    return supply_must_wait(c, said, m->there == NULL ? 0 : m->there->id);
+}
+
+/* Before a message about this statement of the client's: it is there, or none is. */
+static bool put_there(struct client *c, const struct meant *m, struct pgw_span said)
+{
+    suspect_sequences(c, m->statement);
+    if (m->name == NULL)
+        return said.len > 0 || supply_unnamed(c);
+    m->name->id_there = m->there->id;
+    return supply_statement(c, m->there);
 }
 
 static enum renamed bind_statement(struct client *c, uint32_t body_len, struct pgw_span head,
                                    const struct pgw_names *names)
 {
-    const struct name *name = find(c, names->statement);
     size_t n_names = names->portal.len + 1 + names->statement.len + 1;
     struct meant m;
 
-    if (must_use_later(c, name, names->statement))
+    find_meant(c, names->statement, &m);
+    if (must_use_later(c, &m, names->statement))
         return RENAME_WAIT;
-    if (!put_there(c, name, names->statement, &m) ||
+    if (!put_there(c, &m, names->statement) ||
         !supply_note(c, PGW_REPLY_BIND, PGW_REPLY_FORWARD, NULL))
         return RENAME_FAILED;
     suspect_bound(c, m.statement, names->portal);
@@ -305,13 +312,13 @@ static enum renamed bind_statement(struct client *c, uint32_t body_len, struct p
 
 static enum renamed describe(struct client *c, struct pgw_span statement)
 {
-    const struct name *name = find(c, statement);
     const uint8_t target = PGW_TARGET_STATEMENT;
     struct meant m;
 
-    if (must_use_later(c, name, statement))
+    find_meant(c, statement, &m);
+    if (must_use_later(c, &m, statement))
         return RENAME_WAIT;
-    if (!put_there(c, name, statement, &m) ||
+    if (!put_there(c, &m, statement) ||
         !supply_note(c, PGW_REPLY_DESCRIBE_STATEMENT, PGW_REPLY_FORWARD, NULL))
         return RENAME_FAILED;
     if (m.other.len == 0)

@@ -44,6 +44,7 @@ struct prepares {
     uint32_t batch; /* counts its Syncs */
 
     bool is_gathering; /* the beginning of a message that buffers cut */
+    bool is_refused;   /* a Parse for which there is no room: it is answered, and dropped */
     uint8_t type;      /* of that message */
     uint32_t body_len;
     uint8_t *gathered; /* the first n_gathered bytes of its body */
@@ -74,10 +75,14 @@ NODISCARD enum renamed rename_message(struct client *c, uint8_t type, uint32_t b
 /* A Sync was sent. */
 void rename_synced(struct client *c);
 
-/* Begins gathering a message with these first bytes of its body. False: no memory, or too long. */
+/* Begins gathering a message with these first bytes of its body. False: no memory, or names that
+ * are too long. */
 NODISCARD bool rename_gather(struct client *c, uint8_t type, uint32_t body_len,
                              struct pgw_span head);
 bool rename_is_gathering(const struct client *c);
+
+/* In the place of a Parse for which there is no room: it fails, as PostgreSQL would let it fail. */
+NODISCARD enum renamed rename_refuse(struct client *c);
 
 /* More of it. RENAME_REPLACED: taken, and if it was enough, what stands for all of it was sent and
  * gathering is over. RENAME_WAIT: none was taken. RENAME_FAILED as above. */

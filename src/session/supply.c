@@ -125,6 +125,18 @@ bool supply_dummy(struct client *c)
     return true;
 }
 
+bool supply_send_failure(struct client *c)
+{
+    static const uint8_t portal[] = {'\0'};
+    static const uint8_t rest[] = {0, 0, 0, 0, 0, 0}; /* no formats, no values, no formats */
+
+    if (!supply_send_head(c, PGW_F_BIND, portal, sizeof(portal), pgw_span_str(SUPPLY_NAME_OF_NONE),
+                          sizeof(rest)))
+        return false;
+    supply_send(c, pgw_span_of(rest, sizeof(rest)));
+    return true;
+}
+
 /* ---- what a server has ---- */
 
 bool supply_has(struct client *c, uint64_t id)
@@ -180,7 +192,8 @@ bool supply_add(struct client *c, uint64_t id)
 }
 
 /* Under other settings than s was first prepared the server is given another statement, which means
- * what the same text means under these: those of others must not get it in the place of s. */
+ * what the same text means under these: those of others must not get it in the place of s. Where
+ * there is no room for it nobody else gets the server. */
 static struct statement *variant(struct client *c, struct statement *s)
 {
     uint64_t context = settings_context(c);
@@ -189,6 +202,10 @@ static struct statement *variant(struct client *c, struct statement *s)
     if (s->context == context || suspect_is_private(s->context))
         return s;
     other = statements_intern(c->all->config.statements, c->thread, statement_parse(s), context);
+    if (other == NULL) {
+        c->server->is_distrusted = true;
+        return s;
+    }
     statement_put(c->all->config.statements, c->thread, other); /* it stays for this turn */
     return other;
 }
@@ -227,8 +244,8 @@ bool supply_unnamed(struct client *c)
                supply_send_close(c, pgw_span_of("", 0));
     }
     statement = variant(c, p->unnamed);
-    if (statement == NULL)
-        return false;
+    if (s->unnamed == statement->id)
+        return true;
     s->unnamed = statement->id;
     return supply_note(c, PGW_REPLY_PARSE, PGW_REPLY_SWALLOW, &e) &&
            supply_send_parse(c, pgw_span_of("", 0), statement);

@@ -18,6 +18,9 @@
 #include "pgwire/reply.h"
 #include "weir/pool/statements.h"
 
+/* Not a name that statement_name() makes. What clients call so does not exist for them. */
+#define SUPPLY_NAME_OF_NONE STATEMENT_NAME_PREFIX "unknown"
+
 /* The id of a statement with an empty text. It is made where a server needs one to answer about as
  * it would about the client's own; what it is there for ends with that. The store gives no such id.
  */
@@ -69,8 +72,12 @@ NODISCARD bool supply_evict(struct client *c, uint64_t id);
 bool supply_must_wait(struct client *c, struct pgw_span said, uint64_t id);
 
 /* Which statement is to do for s on this server: s, or the one of the same text under the settings
- * that there are now. NULL: no memory. Lives as long as the turn. */
-NODISCARD struct statement *supply_choose(struct client *c, struct statement *s);
+ * that there are now. Lives as long as the turn. */
+struct statement *supply_choose(struct client *c, struct statement *s);
+
+/* A Bind of a statement that does not exist, for PostgreSQL to refuse; it is noted by the caller.
+ */
+NODISCARD bool supply_send_failure(struct client *c);
 
 /* The server has s when what is sent next arrives. */
 NODISCARD bool supply_statement(struct client *c, const struct statement *s);

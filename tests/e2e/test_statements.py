@@ -243,37 +243,55 @@ class MemoryTest(unittest.TestCase):
     """Nobody takes so much that nothing is left for others."""
 
     def test_one_that_never_closes_any(self):
+        """It is refused as PostgreSQL refuses: in its transaction, and its session goes on."""
         with Relay(postgres, pool_size=1, prepared_statements_memory="1MB") as weir, weir.client() as other:
+            pid = other.value("select pg_backend_pid()")
             for text in "select 1", "select {} -- " + 20000 * "x":
                 with self.subTest(text[:12]), weir.client() as client:
                     answer, i = None, 0
-                    while answer is None or answer.status == "I":
+                    while answer is None or answer.sqlstate is None:
                         answer = ask(client, *[parse(text.format(n), f"s{n}") for n in range(i, i + 50)])
                         i += 50
-                    self.assertEqual(answer.sqlstate, "53200")
+                    self.assertEqual((answer.sqlstate, answer.status), ("53200", "I"))
                     self.assertEqual(ask(other, parse("select 2", "s")).errors, [])
                     self.assertEqual(run(other, "s").value, "2")
                     self.assertEqual(ask(other, close("S", "s")).errors, [])
+                    self.assertEqual(ask(client, prepared("", "select 3")).value, "3")
+                    client.query("begin")
+                    self.assertEqual(ask(client, parse(text.format(0), "more")).status, "E")
+                    self.assertEqual(client.query("commit").tags, ["ROLLBACK"])
+                    self.assertEqual(ask(client, close("S", "s0"), parse(text.format(0), "more")).errors, [])
+            self.assertEqual(other.value("select pg_backend_pid()"), pid)
 
     def test_long_ones_on_their_way(self):
         """All but the last byte of each has come: they share the memory, too, and give it back."""
         message = parse("select 1 -- " + 600000 * "x", "s")
         with Relay(postgres, pool_size=9, prepared_statements_memory="2MB") as weir:
-            for _ in range(2):
-                clients = [weir.client() for _ in range(9)]
-                for client in clients:
-                    client.send_all_it_takes(message[:-1])
-                for _ in range(6):  # three fit
-                    told, _, _ = select.select([client.socket for client in clients], [], [], 20)
-                    client = next(client for client in clients if client.socket in told)
-                    self.assertEqual(client.answer().sqlstate, "53200")
-                    client.close()
-                    clients.remove(client)
-                for client in clients:
-                    client.reset()
-                wait_until(lambda: weir.show("pools")[0]["cl_active"] == "0")
-            with weir.client() as client:
+            clients = [weir.client() for _ in range(9)]
+            for client in clients:
+                client.send(message[:-1])
+            refused = []
+            while len(refused) < 6:  # three fit
+                told, _, _ = select.select([client.socket for client in clients], [], [], 20)
+                client = next(client for client in clients if client.socket in told)
+                self.assertEqual(client.read_until("E")[0].fields()["C"], "53200")
+                refused.append(client)
+                clients.remove(client)
+            for client in clients:
+                client.reset()
+            wait_until(lambda: weir.show("pools")[0]["cl_active"] == "6")
+            for client in refused:
+                client.send(message[-1:], parse("select 2"), SYNC)  # skipped, up to the Sync
+                self.assertEqual([answer.letter for answer in client.read_until("Z")], ["Z"])
                 self.assertEqual(ask(client, message).errors, [])
+                client.close()
+
+    def test_longer_than_may_be(self):
+        with Relay(postgres) as weir, weir.client() as client:
+            for _ in range(2):
+                answer = ask(client, parse("select 1 -- " + (17 << 20) * "x", "s"))
+                self.assertEqual((answer.sqlstate, answer.status), ("53200", "I"))
+            self.assertEqual(ask(client, prepared("s", "select 3")).value, "3")
 
 
 class PgbenchTest(unittest.TestCase):

@@ -26,6 +26,7 @@
 
 struct text {
     struct statement statement;
+    int settings; /* those there were */
     char parse[32];
 };
 
@@ -33,6 +34,8 @@ static struct text texts[N_STATEMENTS];
 static int n_refs[N_STATEMENTS];
 static unsigned n_texts;
 static size_t room_got;
+static bool is_full;
+static int settings = 1;
 static struct conf_policy policy = {.pool_mode = CONF_TRANSACTION};
 static uint8_t sent[SENT_MAX];
 static size_t n_sent;
@@ -92,10 +95,14 @@ struct statement *statements_intern(struct statements *ss, struct thread *self, 
     unsigned i = 0;
 
     (void)ss, (void)self;
-    while (i < n_texts && !span_equal(statement_parse(&texts[i].statement), parse))
+    if (is_full)
+        return NULL;
+    while (i < n_texts && (!span_equal(statement_parse(&texts[i].statement), parse) ||
+                           texts[i].settings != settings))
         i++;
     if (i == n_texts) {
         texts[i].statement = (struct statement){.id = i + 1, .context = context, .len = parse.len};
+        texts[i].settings = settings;
         memcpy(texts[i].parse, parse.ptr, parse.len);
         n_texts++;
     }
@@ -113,6 +120,8 @@ void statement_put(struct statements *ss, struct thread *self, struct statement 
 bool statements_get_room(struct statements *ss, struct thread *self, size_t n_bytes)
 {
     (void)ss, (void)self;
+    if (is_full)
+        return false;
     room_got += n_bytes;
     return true;
 }
@@ -292,7 +301,8 @@ static void answer(struct linked *p, const char *letters, char *out)
 /* ---- conversations ---- */
 
 /* A message, and what is to be sent for it; or "<" and letters that come, and what weir answers
- * itself; or "tag" and a tag that comes. NULL ends it. */
+ * itself; or "tag" and a tag that comes; or "full" and whether the store is; or "settings" and the
+ * number of those that there are. NULL ends it. */
 struct line {
     const char *say, *wanted;
 };
@@ -302,10 +312,20 @@ static void play(uint32_t max, const struct line *lines)
     struct linked p;
     char got[SENT_MAX];
 
+    settings = 1;
     pair_init(&p, max);
     for (unsigned i = 0; lines[i].say != NULL; i++) {
         const struct line *l = &lines[i];
 
+        if (strcmp(l->say, "full") == 0) {
+            is_full = strcmp(l->wanted, "yes") == 0;
+            continue;
+        }
+        if (strcmp(l->say, "settings") == 0) {
+            settings = atoi(l->wanted);
+            p.c.settings.context = (uint64_t)settings;
+            continue;
+        }
         if (strcmp(l->say, "tag") == 0) {
             rename_completed(&p.c, pgw_span_of(l->wanted, strlen(l->wanted) + 1));
             continue;
@@ -339,6 +359,23 @@ Test(rename, taken_names)
 {
     PLAY(9, {"P a x", "P weir_1 x"}, {"P a y", "C weir_0, P weir_0 , P weir_0 y"}, {"S", "S"},
          {"< 131E", ""}, {"< Z", ""}, {"B a", "B weir_1"});
+}
+
+/* What stands for the Parse fails, and so does what is behind it. */
+Test(rename, no_room)
+{
+    PLAY(9, {"P a x", "P weir_1 x"}, {"full", "yes"}, {"P b y", "B weir_unknown"}, {"B b", "B b"},
+         {"S", "S"}, {"< 1E", ""}, {"< Z", ""}, {"full", "no"}, {"P b y", "P weir_2 y"},
+         {"B a", "B weir_1"});
+}
+
+/* What is sent for a name under other settings is awaited as what was prepared is. */
+Test(rename, under_other_settings)
+{
+    PLAY(2, {"P a x", "P weir_1 x"}, {"S", "S"}, {"< 1Z", ""}, {"settings", "2"},
+         {"B a", "B weir_1"}, {"P b y", "P weir_2 y"}, {"P c z", "C weir_1, P weir_3 z"},
+         {"S", "S"}, {"< 2131Z", ""}, {"B a", "C weir_2, P weir_4 x, B weir_4"}, {"S", "S"},
+         {"B a", "wait"}, {"< 31", ""}, {"B a", "B weir_4"});
 }
 
 Test(rename, names_like_ours)
