@@ -7,8 +7,10 @@ import re
 import unittest
 
 from postgres import Postgres
+from process import wait_until
 from relay import Relay
 from scripted_server import ScriptedServer, command_complete, error, one_row, ready
+from steps import Servers
 from wire import SYNC, TERMINATE, Client, ServerError, batch, bind, execute, frame, parse, query
 
 SEED = 20240229
@@ -154,6 +156,20 @@ class FollowTest(SettingsCase):
                 one.query(sql)
             self.assertEqual(shown(two, ("search_path", "statement_timeout")), ("x", "9s"), script)
             self.assertEqual(shown(self.client()), shown(self.direct()), script)
+
+    def test_a_default_that_changes(self):
+        """Who has chosen nothing has the new one on every server, and the old one when it comes back."""
+        self.relay(pool_size=2)
+        one, two = self.client(), self.client(TimeZone="Asia/Tokyo")
+        before = one.value("show TimeZone")
+        for sql, now in (("set TimeZone = 'Europe/Berlin'", "Europe/Berlin"), ("reset TimeZone", before)):
+            postgres.psql(f"alter system {sql}", user="postgres")
+            postgres.psql("select pg_reload_conf()", user="postgres")
+            with Servers(self.weir) as servers:
+                for _ in range(4):
+                    wait_until(lambda: one.value("show TimeZone") == now)
+                    self.assertEqual(two.value("show TimeZone"), "Asia/Tokyo")
+                    servers.change()
 
     def test_disturbed_scripts(self):
         """Step by step the same as at a server of its own, while another client uses the only server
