@@ -75,7 +75,7 @@ class PgbenchTest(unittest.TestCase):
                 pgbench(weir, "-t", 1)
 
     def test_transaction_mode(self):
-        n_write, n_read = scaled(15, 4, 500), scaled(60, 10, 5000)
+        n_write, n_read = scaled(10, 4, 500), scaled(30, 10, 5000)
         for profile in PROFILES:
             for reactors in (1, 2):
                 with self.subTest(profile, reactors=reactors), pooling(profile, reactors=reactors) as weir:

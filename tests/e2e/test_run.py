@@ -15,8 +15,8 @@ from process import Process
 
 DEV = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../dev")
 
-# What the caller has set for psql is not this test's subject.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+# What the caller has set for psql is not this test's subject, and users have no PostgreSQL to copy.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "WEIR_POSTGRES"))}
 
 
 class Command:

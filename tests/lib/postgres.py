@@ -59,7 +59,8 @@ class Postgres:
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
-            self.folder = stack.enter_context(temporary_folder())
+            # Beside the template, which may have been put in memory.
+            self.folder = stack.enter_context(temporary_folder(self.template and os.path.dirname(self.template)))
             if self.template:
                 copy_data(self.template, self.folder)
             else:

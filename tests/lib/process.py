@@ -26,9 +26,9 @@ def unprivileged(command, death_signal="TERM"):
 
 
 @contextlib.contextmanager
-def temporary_folder():
+def temporary_folder(parent=None):
     """A folder that the unprivileged user owns and that is gone afterwards."""
-    folder = tempfile.mkdtemp(prefix="weir-")
+    folder = tempfile.mkdtemp(prefix="weir-", dir=parent)
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, UNPRIVILEGED)
