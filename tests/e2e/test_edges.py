@@ -8,7 +8,7 @@ import unittest
 
 from message import frame
 from process import wait_until
-from relay import Relay
+from relay import RelayCase
 from scripted_server import ScriptedServer, command_complete, data_row, error, ready, row_description
 from wire import COPY_DONE, SYNC, batch, bind, close, describe, execute, parse, query
 
@@ -25,15 +25,12 @@ def sqlstates(messages):
     return [message.fields()["C"] for message in messages if message.letter == "E"]
 
 
-class EdgeCase(unittest.TestCase):
+class EdgeCase(RelayCase):
     """weir in front of one server that does as it is told."""
 
     def relay(self, **options):
         self.server = self.enterContext(ScriptedServer())
-        self.weir = self.enterContext(Relay(self.server, **options))
-
-    def client(self):
-        return self.enterContext(self.weir.client())
+        super().relay(self.server, **options)
 
     def says(self, client, data, letter, *answer):
         """The client's message with this letter comes to the server, which answers; returns that server."""

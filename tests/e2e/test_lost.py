@@ -15,7 +15,7 @@ import sequence
 from differential import Server
 from postgres import Postgres
 from process import wait_until
-from relay import SOAK, Relay, ask
+from relay import SOAK, Relay, RelayCase, ask
 from scripted_server import ScriptedServer, answer_with_number, data_row, one_row, ready, row_description
 from wire import (COPY_DONE, FLUSH, SYNC, TERMINATE, ServerError, batch, bind, copy_data, execute, parse, query)
 
@@ -39,18 +39,11 @@ def running(text):
     return ask(postgres, f"select pid from pg_stat_activity where state = 'active' and query = '{text}'")
 
 
-class LostCase(unittest.TestCase):
+class LostCase(RelayCase):
     """One server; a client that is lost, and another that comes after it."""
 
     def relay(self, server=None, **options):
-        self.weir = self.enterContext(Relay(server or postgres, **options))
-        return self.weir
-
-    def client(self):
-        return self.enterContext(self.weir.client())
-
-    def clients(self, n):
-        return [self.client() for _ in range(n)]
+        return super().relay(server or postgres, **options)
 
 
 class LostClientTest(LostCase):

@@ -10,7 +10,7 @@ import unittest
 
 from postgres import Postgres
 from process import wait_until
-from relay import Relay, ask
+from relay import RelayCase, ask
 from scripted_server import (ScriptedServer, answer_with_number, command_complete, data_row, error, one_row,
                              ready, row_description)
 from wire import (COPY_DONE, FLUSH, SYNC, TERMINATE, ServerError, batch, bind, copy_data, execute, frame,
@@ -40,18 +40,11 @@ def memory_of(pid):
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
-class ReleaseCase(unittest.TestCase):
+class ReleaseCase(RelayCase):
     """weir in front of PostgreSQL, started anew for each test."""
 
     def relay(self, server=None, **options):
-        self.weir = self.enterContext(Relay(server or postgres, **options))
-        return self.weir
-
-    def client(self):
-        return self.enterContext(self.weir.client())
-
-    def clients(self, n):
-        return [self.client() for _ in range(n)]
+        return super().relay(server or postgres, **options)
 
     def assert_waits(self, client):
         """weir itself says that somebody waits for a server, and this one has heard nothing."""

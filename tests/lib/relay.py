@@ -5,6 +5,7 @@ tables of tests are run to one part in N; WEIR_SOAK=1 runs all of everything.
 """
 
 import os
+import unittest
 
 from process import free_port
 from weir import Weir
@@ -105,3 +106,17 @@ class Relay(Weir):
     def n_waiting(self):
         """Clients that wait for a server."""
         return sum(int(pool["cl_waiting"]) for pool in self.show("pools"))
+
+
+class RelayCase(unittest.TestCase):
+    """A relay for each test, and clients that last as long."""
+
+    def relay(self, server, **options):
+        self.weir = self.enterContext(Relay(server, **options))
+        return self.weir
+
+    def client(self, **parameters):
+        return self.enterContext(self.weir.client(**parameters))
+
+    def clients(self, n):
+        return [self.client() for _ in range(n)]

@@ -386,3 +386,25 @@ void client_discard_closed(struct client *c, bool dead)
     s->has_ended = dead;
     client_discard(c, false);
 }
+
+struct client *clients_holder(struct client *c, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (c[i].server != NULL)
+            return &c[i];
+    return NULL;
+}
+
+struct client *clients_served(struct client *c, unsigned n)
+{
+    struct client *holder;
+
+    SCENE_UNTIL(c->scene, (holder = clients_holder(c, n)) != NULL);
+    return holder;
+}
+
+void clients_serve(struct client *c, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        client_release(clients_served(c, n));
+}

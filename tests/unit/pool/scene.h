@@ -104,6 +104,15 @@ void client_discard(struct client *c, bool terminate);
  * dead). */
 void client_discard_closed(struct client *c, bool dead);
 
+/* The first of these n that has a server; NULL: none has. */
+struct client *clients_holder(struct client *c, unsigned n);
+
+/* The same, as soon as one has. */
+struct client *clients_served(struct client *c, unsigned n);
+
+/* Each of these n gives its server back once it has one. */
+void clients_serve(struct client *c, unsigned n);
+
 struct pool_counts scene_count(const struct pool *p);
 
 #endif

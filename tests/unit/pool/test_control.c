@@ -8,14 +8,6 @@
 
 #define N_CLIENTS 10
 
-static void serve_all(struct scene *sc, struct client *c, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        SCENE_UNTIL(sc, c[i].server != NULL);
-        client_release(&c[i]);
-    }
-}
-
 ENGINE_TEST(control, opens_as_many_as_wait_and_no_more_than_the_pool_holds)
 {
     struct scene sc;
@@ -32,14 +24,7 @@ ENGINE_TEST(control, opens_as_many_as_wait_and_no_more_than_the_pool_holds)
     for (unsigned i = 2; i < N_CLIENTS; i++)
         client_acquire(&c[i], &sc, p, i % 3);
     SCENE_UNTIL(&sc, scene_n_open(&sc) == 4);
-    for (unsigned n = 0; n < N_CLIENTS; n++) {
-        unsigned i = 0;
-
-        SCENE_UNTIL(&sc, sc.n_served > n);
-        while (c[i].server == NULL)
-            i++;
-        client_release(&c[i]);
-    }
+    clients_serve(c, N_CLIENTS);
     cr_assert_eq(sc.n_served, N_CLIENTS);
     cr_assert_eq(sc.n_logins, 4);
     cr_assert_eq(scene_count(p).n_idle, 4);
@@ -59,15 +44,12 @@ ENGINE_TEST(control, a_server_given_up_is_replaced_for_those_who_wait)
     for (unsigned i = 0; i < N_CLIENTS; i++)
         client_acquire(&c[i], &sc, p, i % 3);
     for (unsigned n = 0; n < N_CLIENTS; n++) {
-        unsigned i = 0;
+        struct client *holder = clients_served(c, N_CLIENTS);
 
-        SCENE_UNTIL(&sc, sc.n_served > n);
-        while (c[i].server == NULL)
-            i++;
         if (n % 2 == 0)
-            client_discard(&c[i], true);
+            client_discard(holder, true);
         else
-            client_discard_closed(&c[i], true);
+            client_discard_closed(holder, true);
     }
     SCENE_UNTIL(&sc, scene_count(p).n_servers == 0);
     cr_assert_eq(sc.n_logins, N_CLIENTS);
@@ -186,7 +168,7 @@ ENGINE_TEST(control, who_waits_waits_on_while_servers_cannot_be_reached)
     for (unsigned i = 0; i < 3; i++)
         cr_assert(c[i].server == NULL && c[i].why == NULL);
     sc.script = SCENE_ACCEPTS;
-    serve_all(&sc, c, 3);
+    clients_serve(c, 3);
     cr_assert_null(pool_last_failure(p));
     scene_fini(&sc);
 }

@@ -5,25 +5,6 @@
 
 #include "weir/base/clock.h"
 
-static struct client *holder_of(struct client *c, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (c[i].server != NULL)
-            return &c[i];
-    return NULL;
-}
-
-/* Everybody works until all were served. */
-static void serve_all(struct scene *sc, struct client *c, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        struct client *holder;
-
-        SCENE_UNTIL(sc, (holder = holder_of(c, n)) != NULL);
-        client_release(holder);
-    }
-}
-
 ENGINE_TEST(limits, of_a_database_are_never_exceeded)
 {
     struct scene sc;
@@ -38,7 +19,7 @@ ENGINE_TEST(limits, of_a_database_are_never_exceeded)
     for (unsigned i = 0; i < 12; i++)
         client_acquire(&c[i], &sc, pools[i % 3], i % 2);
     SCENE_UNTIL(&sc, scene_n_open(&sc) == 5);
-    serve_all(&sc, c, 12);
+    clients_serve(c, 12);
     scene_fini(&sc);
 }
 
@@ -112,7 +93,7 @@ ENGINE_TEST(limits, a_busy_pool_gives_one_back_for_one_who_starves)
     SCENE_UNTIL(&sc, a[0].server != NULL);
     client_acquire(&b, &sc, scene_pool(&sc, "db", "bob"), 1);
     while (b.server == NULL) {
-        struct client *holder = holder_of(a, 3);
+        struct client *holder = clients_holder(a, 3);
 
         cr_assert_lt(n, 100000);
         if (holder != NULL) {
@@ -123,7 +104,7 @@ ENGINE_TEST(limits, a_busy_pool_gives_one_back_for_one_who_starves)
         scene_turn_all(&sc);
     }
     client_release(&b);
-    serve_all(&sc, a, 3);
+    clients_serve(a, 3);
     scene_fini(&sc);
 }
 

@@ -107,14 +107,7 @@ ENGINE_TEST(pool, a_server_given_back_goes_to_who_waits_elsewhere)
     p = scene_pool(&sc, "db", "alice");
     for (unsigned i = 0; i < 3; i++)
         client_acquire(&c[i], &sc, p, i);
-    for (unsigned n = 0; n < 3; n++) {
-        unsigned i = 0;
-
-        SCENE_UNTIL(&sc, c[0].server != NULL || c[1].server != NULL || c[2].server != NULL);
-        while (c[i].server == NULL)
-            i++;
-        client_release(&c[i]);
-    }
+    clients_serve(c, 3);
     cr_assert_eq(sc.n_served, 3);
     cr_assert_eq(scene_count(p).n_idle, 1);
     scene_fini(&sc);
