@@ -29,7 +29,8 @@
 #define N_CLIENTS 4
 #define N_ROUNDS 1500
 #define N_KEYS 16
-#define KEY_LEN 8
+#define KEY_LEN (4 + 32) /* a pid and a long secret: of those, any number is looked at */
+#define SHORT_LEN (4 + 4)
 
 struct world {
     struct race race;
@@ -219,7 +220,7 @@ static void say_login(int fd, const char *password)
     uint8_t buf[256];
     struct pgw_writer w = pgw_writer_of(buf, sizeof(buf));
 
-    pgw_build_startup(&w, PGW_VERSION_3_0, params, 2);
+    pgw_build_startup(&w, PGW_VERSION_3_2, params, 2);
     pgw_build_password(&w, pgw_span_str(password));
     say(fd, &w);
 }
@@ -243,18 +244,18 @@ static void publish(struct world *w, struct random *random, const uint8_t key[KE
     pthread_mutex_unlock(&w->lock);
 }
 
-static void send_cancel(struct player *p, const uint8_t key[KEY_LEN])
+static void send_cancel(struct player *p, const uint8_t key[KEY_LEN], size_t len)
 {
     uint8_t buf[64];
     struct pgw_writer w = pgw_writer_of(buf, sizeof(buf));
     int fd = connect_one(p);
 
-    pgw_build_cancel(&w, pgw_load_u32(key), pgw_span_of(key + 4, 4));
+    pgw_build_cancel(&w, pgw_load_u32(key), pgw_span_of(key + 4, len - 4));
     say(fd, &w);
     close(fd);
 }
 
-/* A key that somebody has or had. */
+/* A key that somebody has or had, or its beginning, which is nobody's. */
 static void cancel_somebody(struct player *p, struct random *random)
 {
     struct world *w = p->world;
@@ -263,7 +264,7 @@ static void cancel_somebody(struct player *p, struct random *random)
     pthread_mutex_lock(&w->lock);
     memcpy(key, w->cancel_keys[random_below(random, N_KEYS)], KEY_LEN);
     pthread_mutex_unlock(&w->lock);
-    send_cancel(p, key);
+    send_cancel(p, key, random_below(random, 2) == 0 ? SHORT_LEN : KEY_LEN);
 }
 
 /* A request may be faster than the query that it means, and then does nothing. */
@@ -272,7 +273,7 @@ static void until_cancelled(struct player *p, int fd, const uint8_t key[KEY_LEN]
     struct pollfd readable = {.fd = fd, .events = POLLIN};
 
     while (poll(&readable, 1, 5) == 0)
-        send_cancel(p, key);
+        send_cancel(p, key, KEY_LEN);
     p->n_cancelled++;
 }
 
@@ -290,7 +291,7 @@ static void query(struct player *p, struct random *random)
     RACE_CHECK(hear_until(fd, PGW_B_READY_FOR_QUERY, body) == PGW_B_READY_FOR_QUERY);
     pgw_build_query(&w, pgw_span_str("select 1"));
     say(fd, &w);
-    send_cancel(p, key);
+    send_cancel(p, key, KEY_LEN);
     if (random_below(random, 2) == 0) {
         until_cancelled(p, fd, key);
         RACE_CHECK(hear_message(fd, body) == PGW_B_ERROR_RESPONSE);
