@@ -10,7 +10,7 @@ from message import frame
 from process import wait_until
 from relay import RelayCase
 from scripted_server import ScriptedServer, command_complete, data_row, error, ready, row_description
-from wire import COPY_DONE, SYNC, batch, bind, close, describe, execute, parse, query
+from wire import COPY_DONE, DEADLINE_S, SYNC, batch, bind, close, describe, execute, parse, query
 
 PIECE = 2048    # of what weir holds for a client that waits
 ANSWERS = 2044  # so many may be outstanding, and what one message adds to them
@@ -205,10 +205,10 @@ class CutTest(EdgeCase):
 class FloodTest(EdgeCase):
     """Messages that weir answers itself."""
 
-    def flood(self, client):
-        """Sends until nothing is taken any more; the bytes sent."""
+    def flood(self, client, patience_s):
+        """Sends until for so long nothing is taken, or the connection ends; the bytes sent."""
         n = 0
-        client.socket.settimeout(0.5)
+        client.socket.settimeout(patience_s)
         try:
             while True:
                 n += client.socket.send(FLOOD[n % len(SYNC):])
@@ -222,7 +222,7 @@ class FloodTest(EdgeCase):
     def test_a_client_is_not_read_while_it_does_not_read(self):
         self.relay()
         client = self.client()
-        n = self.flood(client)
+        n = self.flood(client, 0.5)
         self.assertLess(max(int(row["unsent"]) for row in self.weir.show("clients")), TOO_MUCH)
         self.read_answers(client, n // len(SYNC))
         self.says(client, SYNC[n % len(SYNC):] + query("select 1"), "Q", command_complete("SELECT 1"), ready("I"))
@@ -231,7 +231,7 @@ class FloodTest(EdgeCase):
     def test_a_guest_of_the_console_is_sent_away(self):
         self.relay()
         client = self.enterContext(self.weir.connect().log_in("app", "weir"))
-        self.flood(client)
+        self.flood(client, DEADLINE_S)
         self.weir.process.wait_for("too much was sent before the console had answered")
 
 

@@ -196,7 +196,7 @@ class SharedLimitTest(LimitCase):
             done = await together(busy + late)
         self.assertEqual(watch.most, self.LIMIT)
         for n_done, longest in done:
-            self.assertGreater(n_done, 0)
+            self.assertGreater(n_done, 1)  # one is done by who starves, too, when the others have gone
             self.assertLess(longest, PROMPT_S)
 
     def check(self, databases, users, pools, where, **keys):
