@@ -64,7 +64,7 @@ class HalfOpenTest(unittest.TestCase):
 class SlowReaderTest(unittest.TestCase):
     """Clients that ask for 10 MB and read nothing."""
 
-    N_WINDOWS = 5
+    N_WINDOWS = scaled(5, 3, 5)
     WINDOW_S = scaled(0.5, 0.3, 5)
     SLACK_KB = 8 << 10 if SANITIZER == "none" else 200 << 10
     SQL = "select repeat('x', 1000) from generate_series(1, 10000)"
