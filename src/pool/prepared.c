@@ -16,6 +16,7 @@ struct entry {
     struct map_link by_id;
     struct list_link link;
     uint64_t id;
+    uint32_t epoch; /* 0: not known */
 };
 
 struct prepared {
@@ -102,12 +103,28 @@ bool prepared_add(struct prepared *p, uint64_t id)
         return false;
     ASSERT_SLOW(entry_find(p, id) == NULL);
     e->id = id;
+    e->epoch = 0;
     if (!map_insert(&p->map, hash_of(id), &e->by_id)) {
         list_push_front(&p->spare, &e->link);
         return false;
     }
     list_push_back(&p->used, &e->link);
     return true;
+}
+
+void prepared_date(struct prepared *p, uint64_t id, uint32_t epoch)
+{
+    struct entry *e = entry_find(p, id);
+
+    if (e != NULL)
+        e->epoch = epoch;
+}
+
+bool prepared_is_of(const struct prepared *p, uint64_t id, uint32_t epoch)
+{
+    const struct entry *e = entry_find(p, id);
+
+    return e != NULL && e->epoch == epoch;
 }
 
 uint64_t prepared_oldest(const struct prepared *p)

@@ -74,6 +74,7 @@ struct statements {
     struct round round;
     _Atomic uint64_t last_id;
     _Atomic size_t n_bytes, n_statements;
+    _Atomic uint32_t n_epochs; /* that have ended */
 };
 
 /* A key, and its hash. */
@@ -207,6 +208,17 @@ void statements_free(struct statements *ss)
         pthread_mutex_destroy(&ss->shards[i].lock);
     pthread_mutex_destroy(&ss->queue.lock);
     free(ss);
+}
+
+/* 0 is left out, though it takes a while to come. */
+uint32_t statements_epoch(const struct statements *ss)
+{
+    return atomic_load_explicit(&ss->n_epochs, memory_order_relaxed) | 1;
+}
+
+void statements_end_epoch(struct statements *ss)
+{
+    atomic_fetch_add_explicit(&ss->n_epochs, 2, memory_order_relaxed);
 }
 
 size_t statements_max_bytes(const struct statements *ss)

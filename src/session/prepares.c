@@ -206,18 +206,6 @@ static void undo_removed(struct client *c, const struct pgw_reply_verdict *verdi
     effect_undo_first(c, n);
 }
 
-void rename_answered(struct client *c, uint8_t letter, const struct pgw_reply_verdict *verdict)
-{
-    if (c->prepares == NULL)
-        return;
-    if (letter == PGW_B_ERROR_RESPONSE && verdict->n_removed > 0)
-        undo_removed(c, verdict);
-    else if (letter == PGW_B_ERROR_RESPONSE && effect_has(verdict->cookie))
-        effect_of(c, verdict->cookie)->failed = true;
-    else if (verdict->is_done && effect_has(verdict->cookie))
-        effect_confirm_first(c);
-}
-
 void rename_make_up(struct client *c, const struct pgw_reply_entry *entry, struct pgw_writer *w)
 {
     effect_confirm_first(c);
@@ -236,6 +224,42 @@ bool rename_is_small_set(struct client *c, uint32_t cookie)
     return cookie == SMALL_SET_COOKIE || (effect_has(cookie) && effect_of(c, cookie)->is_small_set);
 }
 
+/* Does this command alter what texts mean? Of DO and CALL nobody knows. */
+static bool alters_tables(struct pgw_span tag)
+{
+    static const char *const commands[] = {"CREATE ", "ALTER ", "DROP "};
+
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (tag.len > strlen(commands[i]) && memcmp(tag.ptr, commands[i], strlen(commands[i])) == 0)
+            return true;
+    return tag_is(tag, "DO") || tag_is(tag, "CALL");
+}
+
+/* When a transaction that alters tables ends, they are altered for all. */
+static void ready(struct client *c)
+{
+    struct server *s = c->server;
+
+    if (!s->alters_tables || s->replies.status != PGW_TX_IDLE)
+        return;
+    s->alters_tables = false;
+    statements_end_epoch(c->all->config.statements);
+}
+
+void rename_answered(struct client *c, uint8_t letter, const struct pgw_reply_verdict *verdict)
+{
+    if (letter == PGW_B_READY_FOR_QUERY)
+        ready(c);
+    if (c->prepares == NULL)
+        return;
+    if (letter == PGW_B_ERROR_RESPONSE && verdict->n_removed > 0)
+        undo_removed(c, verdict);
+    else if (letter == PGW_B_ERROR_RESPONSE && effect_has(verdict->cookie))
+        effect_of(c, verdict->cookie)->failed = true;
+    else if (verdict->is_done && effect_has(verdict->cookie))
+        effect_confirm_first(c);
+}
+
 static void forget_all(struct client *c)
 {
     effect_forget_prepared(c);
@@ -246,6 +270,8 @@ void rename_completed(struct client *c, struct pgw_span tag)
 {
     if (tag_is(tag, "DISCARD ALL") || tag_is(tag, "DEALLOCATE ALL"))
         forget_all(c);
+    else if (alters_tables(tag))
+        c->server->alters_tables = true;
 }
 
 static int hexadecimal(uint8_t ch)

@@ -184,12 +184,16 @@ enum renamed rename_refuse(struct client *c)
 }
 
 /* May weir answer for the server that has the statement? Not if the transaction has failed, or may
- * have when the Parse would come to it, nor if the statement may be stale. */
-static bool may_answer(const struct client *c)
+ * have when the Parse would come to it, nor if the statement may be stale: a client that prepares
+ * anew means the tables that there are now. */
+static bool may_answer(const struct client *c, uint64_t id)
 {
-    const struct pgw_reply_queue *q = &c->server->replies;
+    const struct server *s = c->server;
+    const struct pgw_reply_queue *q = &s->replies;
 
-    return !pgw_reply_is_owed(q) && q->status != PGW_TX_FAILED && !c->server->is_distrusted;
+    return !pgw_reply_is_owed(q) && q->status != PGW_TX_FAILED && !s->is_distrusted &&
+           !s->alters_tables &&
+           prepared_is_of(s->prepared, id, statements_epoch(c->all->config.statements));
 }
 
 static enum renamed parse_new(struct client *c, struct pgw_span name, struct statement *s)
@@ -206,11 +210,11 @@ static enum renamed parse_new(struct client *c, struct pgw_span name, struct sta
         statement_put(c->all->config.statements, c->thread, s);
         return rename_refuse(c);
     }
-    if (is_there && may_answer(c)) {
+    if (is_there && may_answer(c, s->id)) {
         e.id = 0;
         return result(supply_note(c, PGW_REPLY_PARSE, PGW_REPLY_MAKE_UP, &e));
     }
-    if (is_there ? !supply_evict(c, s->id) : !supply_add(c, s->id))
+    if (is_there ? !supply_replace(c, s->id) : !supply_add(c, s->id))
         return RENAME_FAILED;
     if (!supply_note(c, PGW_REPLY_PARSE, PGW_REPLY_FORWARD, &e) || !supply_send_parse(c, there, s))
         return RENAME_FAILED;

@@ -100,7 +100,7 @@ void rename_make_up(struct client *c, const struct pgw_reply_entry *entry, struc
 /* Is this the cookie of a small SET's reply (suspect.h)? */
 bool rename_is_small_set(struct client *c, uint32_t cookie);
 
-/* A CommandComplete came: DISCARD ALL and DEALLOCATE ALL are noticed. */
+/* A CommandComplete came: DISCARD ALL and DEALLOCATE ALL are noticed, and what alters tables. */
 void rename_completed(struct client *c, struct pgw_span tag);
 
 /* Is this error about a name of weir's own? Then *out is the message as the client must see it;

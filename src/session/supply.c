@@ -102,7 +102,8 @@ bool supply_send_close(struct client *c, struct pgw_span name)
     return supply_send_head(c, PGW_F_CLOSE, &target, 1, name, 0);
 }
 
-bool supply_evict(struct client *c, uint64_t id)
+/* Closes it there. */
+static bool evict(struct client *c, uint64_t id)
 {
     const struct effect e = {.kind = EFFECT_EVICTED, .id = id};
     char buf[STATEMENT_NAME_SIZE];
@@ -176,10 +177,16 @@ static bool make_room(struct client *c)
 
         if (id == 0)
             break;
-        if (!supply_evict(c, id))
+        if (!evict(c, id))
             return false;
     }
     return true;
+}
+
+/* It is prepared now. */
+static void date(struct client *c, uint64_t id)
+{
+    prepared_date(c->server->prepared, id, statements_epoch(c->all->config.statements));
 }
 
 bool supply_add(struct client *c, uint64_t id)
@@ -188,7 +195,16 @@ bool supply_add(struct client *c, uint64_t id)
 
     if (s->prepared == NULL && prepared_new(&s->prepared) != 0)
         return false;
-    return make_room(c) && prepared_add(s->prepared, id);
+    if (!make_room(c) || !prepared_add(s->prepared, id))
+        return false;
+    date(c, id);
+    return true;
+}
+
+bool supply_replace(struct client *c, uint64_t id)
+{
+    date(c, id);
+    return evict(c, id);
 }
 
 /* Under other settings than s was first prepared the server is given another statement, which means

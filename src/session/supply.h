@@ -64,8 +64,8 @@ bool supply_has(struct client *c, uint64_t id);
 /* It will have this one, which it has not: by a Parse that the caller sends. Makes room. */
 NODISCARD bool supply_add(struct client *c, uint64_t id);
 
-/* Closes it there, and leaves it among those that the server has. */
-NODISCARD bool supply_evict(struct client *c, uint64_t id);
+/* Closes it there; it will have it again by a Parse that the caller sends. */
+NODISCARD bool supply_replace(struct client *c, uint64_t id);
 
 /* What earlier batches have yet to do may change what is to be sent for a message about the
  * client's statement of this name; id: the statement's, 0: none. */

@@ -120,6 +120,23 @@ class ServerTest(unittest.TestCase):
                 servers.change()
             self.assertEqual(len(run(client, "a").rows[0]), 2)
 
+    def test_prepared_anew(self):
+        """Who prepares behind the change is not given what servers had before."""
+        with Relay(postgres, pool_size=2) as weir, Servers(weir) as servers, weir.client() as client, \
+                weir.client() as other:
+            client.query("drop table if exists wider; create table wider (a int); insert into wider values (1)")
+            for _ in range(2):
+                self.assertEqual(len(ask(client, prepared("a", "select * from wider"), close("S", "a")).rows[0]), 1)
+                servers.change()
+            client.query("begin; alter table wider add b int")
+            self.assertIsNone(ask(client, parse("select * from wider", "mine")).sqlstate)
+            self.assertEqual(len(run(client, "mine").rows[0]), 2)
+            client.query("commit")
+            for name in "bcd":
+                self.assertIsNone(ask(other, parse("select * from wider", name)).sqlstate)
+                self.assertEqual(len(run(other, name).rows[0]), 2)
+                servers.change()
+
     def test_stale_plan_in_a_transaction(self):
         with Relay(postgres, pool_size=1) as weir, weir.client() as client:
             client.query("drop table if exists wider; create table wider (a int); insert into wider values (1)")

@@ -20,8 +20,13 @@ void prepared_free(struct prepared *p); /* NULL is fine */
 /* True if it is there; it counts as used now. */
 bool prepared_use(struct prepared *p, uint64_t id);
 
-/* Adds an id that is not there, as used now. False: no memory. */
+/* Adds an id that is not there, as used now; nobody knows of when it is. False: no memory. */
 NODISCARD bool prepared_add(struct prepared *p, uint64_t id);
+
+/* Not there: no effect. The id is there and was prepared in this epoch (statements.h), which is not
+ * 0; or is it so? */
+void prepared_date(struct prepared *p, uint64_t id, uint32_t epoch);
+bool prepared_is_of(const struct prepared *p, uint64_t id, uint32_t epoch);
 
 /* The least recently used one; 0: there is none. */
 uint64_t prepared_oldest(const struct prepared *p);

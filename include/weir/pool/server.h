@@ -110,6 +110,7 @@ struct server {
     uint64_t fresh_ns;          /* until when what ends it is not about its client; see answer.c */
     bool ended_before;          /* that was so */
     bool is_distrusted;         /* it is closed when it is given back */
+    bool alters_tables;         /* its transaction does, or what else a statement's text names */
     bool settings_doubted;      /* what it does not report may have been set since */
     uint16_t suspected;         /* kinds of state that it may have been left with: inspect.h */
     uint8_t taking;             /* what becomes of the message that is being received */

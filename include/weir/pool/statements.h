@@ -73,6 +73,11 @@ NODISCARD bool statements_get_room(struct statements *ss, struct thread *self, s
 /* Any thread. */
 void statements_put_room(struct statements *ss, size_t n_bytes);
 
+/* What has been prepared at a server in one epoch may mean something else, or nothing, in the next:
+ * tables have been made or altered. Counted from 1 on; any thread. */
+uint32_t statements_epoch(const struct statements *ss);
+void statements_end_epoch(struct statements *ss);
+
 /* As it was made with; any thread. */
 size_t statements_max_bytes(const struct statements *ss);
 

@@ -136,3 +136,20 @@ Test(prepared, as_the_model)
     }
     check_order(&m);
 }
+
+Test(prepared, epochs)
+{
+    prepared_date(p, 1, 3);
+    cr_assert_not(prepared_is_of(p, 1, 3));
+    cr_assert(prepared_add(p, 1));
+    cr_assert(prepared_add(p, 2));
+    cr_assert_not(prepared_is_of(p, 1, 3));
+    prepared_date(p, 1, 3);
+    cr_assert(prepared_is_of(p, 1, 3));
+    cr_assert_not(prepared_is_of(p, 1, 4));
+    cr_assert_not(prepared_is_of(p, 2, 3));
+    prepared_remove(p, 1);
+    cr_assert_not(prepared_is_of(p, 1, 3));
+    cr_assert(prepared_add(p, 1)); /* its memory is used again */
+    cr_assert_not(prepared_is_of(p, 1, 3));
+}

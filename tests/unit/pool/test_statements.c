@@ -283,6 +283,17 @@ Test(statements, room_for_others)
     cr_assert_eq(statements_count(ss).n_bytes, 2 * size);
 }
 
+Test(statements, epochs)
+{
+    uint32_t first = statements_epoch(ss);
+
+    cr_assert_neq(first, 0);
+    cr_assert_eq(statements_epoch(ss), first);
+    statements_end_epoch(ss);
+    cr_assert_neq(statements_epoch(ss), first);
+    cr_assert_neq(statements_epoch(ss), 0);
+}
+
 Test(statements, ids_are_never_used_again)
 {
     uint64_t last = 0;

@@ -35,6 +35,7 @@ static int n_refs[N_STATEMENTS];
 static unsigned n_texts;
 static size_t room_got;
 static bool is_full;
+static uint32_t epoch = 1;
 static int settings = 1;
 static struct conf_policy policy = {.pool_mode = CONF_TRANSACTION};
 static uint8_t sent[SENT_MAX];
@@ -131,6 +132,18 @@ void statements_put_room(struct statements *ss, size_t n_bytes)
     (void)ss;
     cr_assert_geq(room_got, n_bytes);
     room_got -= n_bytes;
+}
+
+uint32_t statements_epoch(const struct statements *ss)
+{
+    (void)ss;
+    return epoch;
+}
+
+void statements_end_epoch(struct statements *ss)
+{
+    (void)ss;
+    epoch++;
 }
 
 size_t statements_max_bytes(const struct statements *ss)
@@ -376,6 +389,16 @@ Test(rename, under_other_settings)
          {"B a", "B weir_1"}, {"P b y", "P weir_2 y"}, {"P c z", "C weir_1, P weir_3 z"},
          {"S", "S"}, {"< 2131Z", ""}, {"B a", "C weir_2, P weir_4 x, B weir_4"}, {"S", "S"},
          {"B a", "wait"}, {"< 31", ""}, {"B a", "B weir_4"});
+}
+
+/* Who prepares anew gets what there is now. */
+Test(rename, tables_altered)
+{
+    PLAY(9, {"P a x", "P weir_1 x"}, {"S", "S"}, {"< 1Z", ""}, {"P b x", ""}, {"< ", "1"},
+         {"Q y", "Q y"}, {"tag", "SELECT 1"}, {"< CZ", ""}, {"P c x", ""}, {"< ", "1"},
+         {"Q y", "Q y"}, {"tag", "ALTER TABLE"}, {"< C", ""}, {"P d x", "C weir_1, P weir_1 x"},
+         {"< Z31", ""}, {"S", "S"}, {"< Z", ""}, {"P e x", "C weir_1, P weir_1 x"}, {"S", "S"},
+         {"< 31Z", ""}, {"P f x", ""}, {"< ", "1"});
 }
 
 Test(rename, names_like_ours)
