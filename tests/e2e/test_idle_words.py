@@ -61,7 +61,7 @@ class IdleTest(unittest.TestCase):
                         self.check_kept(client, words)
         self.assertEqual(self.weir.show("pools")[0]["idle_words"], str(2 * (1 + 1 + 2 + 100)))
         self.assertEqual(len(self.server.sessions), 1)
-        self.assertIn('letter=N sqlstate=00000 message="nobody asked" last_client=c', self.weir.process.output())
+        self.weir.process.wait_for('letter=N sqlstate=00000 message="nobody asked" last_client=c')
 
     def test_many_times(self):
         with self.weir.client() as client:
@@ -89,7 +89,7 @@ class IdleTest(unittest.TestCase):
                 number, _ = self.ask(client)
                 self.say(number, NOTICE + NOTICE[:n])
                 self.assertEqual(self.ask(client), (number + 1, "TDCZ"))
-        self.assertIn('why="half a message while idle"', self.weir.process.output())
+        self.weir.process.wait_for('why="half a message while idle"')
 
     def test_last_words(self):
         """S003-3: never given out again."""
@@ -100,7 +100,7 @@ class IdleTest(unittest.TestCase):
             self.server.session(0).finish(last_words)
             self.assertEqual(self.ask(client), (1, "TDCZ"))
         self.assertEqual(self.server.session(0).letters().count("Q"), 1)
-        self.assertIn("letter=E sqlstate=57P01", self.weir.process.output())
+        self.weir.process.wait_for("letter=E sqlstate=57P01")
 
     def test_out_of_turn(self):
         for words in (ready("I"), command_complete("SELECT 1"), b"HTTP/1.1 400 Bad Request\r\n\r\n"):
@@ -123,7 +123,7 @@ class IdleTest(unittest.TestCase):
             with self.weir.client() as second:
                 self.assertEqual(second.parameters["TimeZone"], "Asia/Tokyo")
                 self.assertEqual(self.ask(second), (1, "TDCZ"))
-        self.assertIn('why="a parameter has changed"', self.weir.process.output())
+        self.weir.process.wait_for('why="a parameter has changed"')
 
 
 class AnswerTest(unittest.TestCase):
