@@ -38,8 +38,9 @@ static bool is_letter(uint8_t ch)
     return letters[ch] != 0;
 }
 
-/* What may stand before TEMP, and before HOLD. */
-enum last_word { OTHER, MAKES, WITH };
+/* What may stand before TEMP, before HOLD, and before the & of a name that is spelled in numbers.
+ */
+enum last_word { OTHER, MAKES, WITH, UNICODE };
 
 struct word {
     const char *text;
@@ -56,6 +57,9 @@ struct word {
 #define LOCKS STATE_BIT(STATE_LOCKS)
 #define TEMP STATE_BIT(STATE_TEMP)
 #define CURSORS STATE_BIT(STATE_CURSORS)
+
+/* What U&"pg\005ftemp" may be: any name, but no keyword. */
+#define HIDDEN (SETTINGS | LOCKS | TEMP | TRACE_SETS | TRACE_NAMES | TRACE_SEQUENCES)
 
 /* In alphabetical order. */
 static const struct word words[] = {
@@ -82,6 +86,7 @@ static const struct word words[] = {
     {WORD("set_config"), .traces = SETTINGS | TRACE_SETS | TRACE_NAMES},
     {WORD("temp"), .after = TEMP, .before = MAKES},
     {WORD("temporary"), .after = TEMP, .before = MAKES},
+    {WORD("u"), .is = UNICODE},
     {WORD("with"), .is = WITH},
 };
 
@@ -91,7 +96,8 @@ static const struct {
 } by_letter[26] = {
     ['c' - 'a'] = {0, 3},  ['d' - 'a'] = {3, 2},  ['e' - 'a'] = {5, 1},  ['g' - 'a'] = {6, 1},
     ['h' - 'a'] = {7, 1},  ['i' - 'a'] = {8, 1},  ['l' - 'a'] = {9, 2},  ['p' - 'a'] = {11, 6},
-    ['r' - 'a'] = {17, 2}, ['s' - 'a'] = {19, 2}, ['t' - 'a'] = {21, 2}, ['w' - 'a'] = {23, 1},
+    ['r' - 'a'] = {17, 2}, ['s' - 'a'] = {19, 2}, ['t' - 'a'] = {21, 2}, ['u' - 'a'] = {23, 1},
+    ['w' - 'a'] = {24, 1},
 };
 
 static const struct word *word_find(const uint8_t *text, size_t len)
@@ -137,6 +143,8 @@ static void take_separator(struct traces *t, uint8_t ch)
         t->is_inside = false;
     else if (ch > ' ' && ch != '/' && ch != '*' && ch != '-')
         t->is_inside = true;
+    if (ch == '&' && t->separator == 0 && t->last_word == UNICODE)
+        t->found |= HIDDEN;
     if ((ch == '*' && t->separator == '/') || (ch == '-' && t->separator == '-'))
         t->has_comment = true;
     if (ch == '-' && t->separator == '-')
@@ -213,6 +221,28 @@ unsigned traces_of_tag(struct span tag)
     for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
         if (tag.len == strlen(tags[i].text) + 1 && memcmp(tag.ptr, tags[i].text, tag.len) == 0)
             return tags[i].traces;
+    return 0;
+}
+
+/* ---- function calls ---- */
+
+unsigned traces_of_call(uint32_t oid)
+{
+    static const struct {
+        uint32_t first, last;
+        unsigned traces;
+    } calls[] = {
+        {0, 0, HIDDEN},
+        {1575, 1575, TRACE_SEQUENCES},                     /* currval() */
+        {2078, 2078, SETTINGS | TRACE_SETS | TRACE_NAMES}, /* set_config() */
+        {2559, 2559, TRACE_SEQUENCES},                     /* lastval() */
+        {2880, 2883, LOCKS},                               /* pg_[try_]advisory_lock[_shared]() */
+        {2886, 2889, LOCKS},
+    };
+
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+        if (oid >= calls[i].first && oid <= calls[i].last)
+            return calls[i].traces;
     return 0;
 }
 
@@ -375,6 +405,8 @@ bool traces_names(struct span text, struct pairs *out)
             all = names_of_set(&text, out) && all;
         else if (is_word(word, "set_config"))
             all = names_of_call(&text, out) && all;
+        else if (is_word(word, "u") && text.len > 0 && text.ptr[0] == '&')
+            all = false; /* set_config itself, perhaps */
         else if (word.len == 0)
             text = span_skip(text, 1);
     }

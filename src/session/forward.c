@@ -143,6 +143,8 @@ static uint32_t suspect(struct client *c, const struct pgw_piece *p)
         return suspect_query(c, body, body.len == p->body_len) ? SMALL_SET_COOKIE : 0;
     if (p->type == PGW_F_PARSE)
         suspect_parse(c, body);
+    if (p->type == PGW_F_FUNCTION_CALL)
+        suspect_call(c, body);
     return p->type == PGW_F_EXECUTE ? suspect_executed(c, body) : 0;
 }
 

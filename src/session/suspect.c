@@ -3,6 +3,7 @@
 
 #include "client.h"
 #include "link.h"
+#include "pgwire/endian.h"
 #include "weir/auth/wire.h"
 #include "weir/pool/greetings.h"
 #include "weir/pool/settable.h"
@@ -33,16 +34,6 @@ static void discard_sequences(struct client *c)
     c->suspicion.finds_sequences = false;
 }
 
-void suspect_linked(struct client *c, bool is_anothers)
-{
-    struct suspicion *u = &c->suspicion;
-
-    u->unknown_names = u->changes_settings = u->binds_small_set = u->scans = u->has_sent = false;
-    u->finds_sequences = is_anothers;
-    if (u->reads_sequences)
-        discard_sequences(c);
-}
-
 static void read_sequences(struct client *c, unsigned traces)
 {
     if (!(traces & TRACE_SEQUENCES) || c->suspicion.reads_sequences)
@@ -61,12 +52,36 @@ static void note(struct client *c, unsigned traces)
     }
     if (traces & TRACE_PREPARES)
         u->of_prepared |= traces & REMEMBERED;
-    if ((traces & TRACE_SETS) && !u->changes_settings) {
+    if (traces & TRACE_SETS)
         u->changes_settings = true;
+    if (traces & (TRACE_SETS | STATE_BIT(STATE_TEMP))) {
+        u->has_private = true;
         u->n_private++;
     }
     read_sequences(c, traces);
     c->server->suspected |= (uint16_t)(traces & KINDS);
+}
+
+/* Where temporary relations are made without a word that says so. */
+static bool makes_temp(const struct client *c)
+{
+    struct span path;
+
+    return pairs_get(&c->settings.wanted, span_str("search_path"), &path) &&
+           (traces_of_text(span_of(path.ptr, path.len + 1)) & STATE_BIT(STATE_TEMP)); /* its NUL */
+}
+
+void suspect_linked(struct client *c, bool is_anothers)
+{
+    struct suspicion *u = &c->suspicion;
+
+    u->unknown_names = u->changes_settings = u->has_private = false;
+    u->binds_small_set = u->scans = u->has_sent = false;
+    u->finds_sequences = is_anothers;
+    if (u->reads_sequences)
+        discard_sequences(c);
+    if (makes_temp(c))
+        note(c, STATE_BIT(STATE_TEMP));
 }
 
 /* Of which parameters a text speaks. */
@@ -182,6 +197,17 @@ void suspect_bound(struct client *c, const struct statement *s, struct pgw_span 
             s != NULL && (s->traces & TRACE_NAMES) && is_small_set(c, text_of(s));
 }
 
+void suspect_call(struct client *c, struct pgw_span head)
+{
+    unsigned traces = traces_of_call(head.len < sizeof(uint32_t) ? 0 : pgw_load_u32(head.ptr));
+
+    if (traces == 0)
+        return;
+    if (traces & TRACE_NAMES)
+        c->suspicion.unknown_names = true;
+    note(c, traces);
+}
+
 uint32_t suspect_executed(struct client *c, struct pgw_span head)
 {
     struct suspicion *u = &c->suspicion;
@@ -211,7 +237,7 @@ uint64_t suspect_context(const struct client *c)
 {
     const struct suspicion *u = &c->suspicion;
 
-    if (c->server == NULL || !u->changes_settings)
+    if (c->server == NULL || !u->has_private)
         return 0;
     return PRIVATE | (c->id << 24 & (PRIVATE - 1)) | (u->n_private & 0xffffff);
 }

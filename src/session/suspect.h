@@ -29,11 +29,12 @@ struct statement;
 struct suspicion {
     struct pairs names;    /* parameters with a dot that it may have set; values are empty */
     unsigned of_prepared;  /* what its SQL-level prepared statements may leave behind */
-    uint32_t n_private;    /* links in which it has sent what changes settings */
+    uint32_t n_private;    /* how often it has sent what changes the meaning of texts */
     unsigned asked;        /* CLIENT_PARTING: the kinds that its server is asked about */
     bool unknown_names;    /* there may be others; since the server was linked */
     bool unknown_prepared; /* the same of its SQL-level prepared statements */
     bool changes_settings; /* it has sent what may change them, since the server was linked */
+    bool has_private;      /* that, or what makes temporary relations: texts mean other things */
     bool reads_sequences;  /* it has once asked for the session's last sequence value */
     bool finds_sequences;  /* and on this server that may be another client's */
     bool has_sent;         /* anything since the server was linked */
@@ -61,14 +62,17 @@ void suspect_sequences(struct client *c, const struct statement *s);
 void suspect_statement(struct client *c, const struct statement *s);
 void suspect_bound(struct client *c, const struct statement *s, struct pgw_span portal);
 
+/* A FunctionCall is sent, whose body begins with head. */
+void suspect_call(struct client *c, struct pgw_span head);
+
 /* An Execute is sent, whose body begins with head: the cookie of its reply. */
 uint32_t suspect_executed(struct client *c, struct pgw_span head);
 
 /* A CommandComplete came for the client. is_small_set: it answers one. */
 void suspect_completed(struct client *c, struct pgw_span tag, bool is_small_set);
 
-/* Which context statements have that are parsed now, since nobody can say what the settings are; 0:
- * one can say. Others never have the same. */
+/* Which context statements have that are parsed now, since nobody can say what the settings are, or
+ * since tables of this session hide others; 0: one can say. Others never have the same. */
 uint64_t suspect_context(const struct client *c);
 
 /* Is this context such a one? And any hash as one that is not. */

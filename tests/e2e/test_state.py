@@ -6,7 +6,7 @@ import unittest
 
 from postgres import Postgres
 from relay import Relay, ask
-from wire import SYNC, TERMINATE, batch, bind, describe, execute, parse, query
+from wire import SYNC, TERMINATE, batch, bind, describe, execute, function_call, parse, query
 
 postgres = None
 
@@ -231,6 +231,33 @@ class ContextTest(StateCase):
         self.assertIsNone(other.answer().sqlstate)
         self.assertEqual(self.ask(other, "p"), self.MDY)
 
+    def test_set_local_again(self):
+        owner = self.pair()[0]
+        self.run_sql(owner, "begin")
+        for name, order, expected in ("p", "DMY", self.DMY), ("q", "MDY", self.MDY), ("r", "DMY", self.DMY):
+            self.run_sql(owner, f"set local DateStyle = 'ISO, {order}'")
+            owner.send(parse(self.TEXT, name), SYNC)
+            self.assertIsNone(owner.answer().sqlstate)
+            self.assertEqual(self.ask(owner, name), expected)
+        self.assertEqual([self.ask(owner, name) for name in "pqr"], [self.DMY, self.MDY, self.DMY])
+
+    def test_a_temporary_table_in_front(self):
+        """The same text is about another table then, and for nobody else."""
+        owner, other = self.pair()
+        self.addCleanup(postgres.psql, "delete from t", user="postgres")
+        postgres.psql("insert into t values (1)", user="postgres")
+        self.run_sql(owner, "create temp table made_a_schema (a int)")
+        for kind, value in ("int", "7"), ("text", "eight"):
+            other.send(parse("select a from t", kind), SYNC)
+            self.assertIsNone(other.answer().sqlstate)
+            self.assertEqual(self.ask(other, kind), "1")
+            self.run_sql(owner, "begin", f"create temp table t (a {kind})", f"insert into t values ('{value}')")
+            owner.send(parse("select a from t", kind), SYNC)
+            self.assertIsNone(owner.answer().sqlstate)
+            self.assertEqual(self.ask(owner, kind), value)
+            self.run_sql(owner, "commit")
+            self.assertEqual(self.ask(other, kind), "1")
+
     def test_prepared_before_and_missing_behind_a_set(self):
         owner, other = self.pair(pool_size=2)
         for client in owner, other:
@@ -282,6 +309,7 @@ class CleanedTest(StateCase):
         ("create temp table left_behind (a int)", "select count(*) from pg_class where relname = 'left_behind'"),
         ("select 1 into temporary left_behind", "select count(*) from pg_class where relname = 'left_behind'"),
         ("create table pg_temp.left_behind (a int)", "select count(*) from pg_class where relname = 'left_behind'"),
+        (r'create table U&"pg\005ftemp".left_behind (a int)', "select count(*) from pg_class where relname = 'left_behind'"),
         ("select pg_advisory_lock(7)", "select count(*) from pg_locks where locktype = 'advisory'"),
         ("listen left_behind", "select count(*) from pg_listening_channels()"),
         ("declare left_behind cursor with hold for select 1", "select count(*) from pg_cursors where is_holdable"),
@@ -302,7 +330,7 @@ class CleanedTest(StateCase):
         self.assertEqual(locks(), [])
         counts = self.state()
         self.assertEqual([counts[kind]["cleaned"] for kind in ("temp", "locks", "channels", "cursors")],
-                         ["3", "1", "1", "1"])
+                         ["4", "1", "1", "1"])
 
     def test_simple(self):
         self.check_all(self.run_sql)
@@ -339,9 +367,26 @@ class CleanedTest(StateCase):
             with self.subTest(text):
                 self.check(owner, other, text, question, leave)
 
+    def test_made_where_the_search_path_says(self):
+        first, other = self.pair()
+        self.run_sql(first, "set search_path = PG_TEMP")
+        for owner in first, self.client(search_path="nowhere, pg_temp"):
+            self.run_sql(other, "select 1")
+            self.run_sql(owner, "create table left_behind (a int)")
+            self.assertEqual(one(other, "select count(*) from pg_class where relname = 'left_behind'"), "0")
+
+    def test_function_calls(self):
+        owner, other = self.pair()
+        pg_advisory_lock, set_config = 2880, 2078
+        for call in function_call(pg_advisory_lock, "7"), function_call(set_config, "a.b", "mine", "f"):
+            owner.send(call)
+            self.assertIsNone(owner.answer().sqlstate)
+            self.assertEqual(one(other, "select coalesce(current_setting('a.b', true), '')"), "")
+            self.assertEqual(locks(), [])
+
     def test_all_at_once(self):
         owner, other = self.pair()
-        owner.send(*[query(text) for text, _ in self.KINDS if "into" not in text and "pg_temp" not in text],
+        owner.send(*[query(text) for text, _ in self.KINDS if "into" not in text and "create table" not in text],
                    query("set work_mem = '5MB'"), query("select 1"))
         for _ in range(6):
             self.assertIsNone(owner.answer().sqlstate)

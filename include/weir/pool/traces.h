@@ -1,7 +1,8 @@
 /*
  * What the text of a query may leave behind in its session, as far as its words show: suspicion,
  * which is cheap. What is really there the server says (inspect.h). A word in a string or comment
- * counts as well; a word that SQL would see is never missed, comments in front of it included.
+ * counts as well; a word that SQL would see is never missed, comments in front of it included, nor
+ * one that is spelled in numbers (U&"...").
  * What functions do, the text that calls them does not show.
  *
  * Pure. Sources: the SQL commands of PostgreSQL's documentation, and 9.17, 9.27.1, 9.27.10.
@@ -45,6 +46,10 @@ unsigned traces_of_text(struct span text);
 
 /* What a command with this tag may have left behind: kinds of state. tag: with its NUL. */
 unsigned traces_of_tag(struct span tag);
+
+/* What a FunctionCall of the function with this oid may leave behind; 0: it is not known which. The
+ * oids of functions that come with PostgreSQL are the same everywhere (pg_proc.dat). */
+unsigned traces_of_call(uint32_t oid);
 
 enum traces_set {
     TRACES_NO_SET, /* no SET, or more than that */

@@ -10,6 +10,7 @@
 #define SETTINGS STATE_BIT(STATE_SETTINGS)
 #define CONFIG (SETTINGS | TRACE_SETS | TRACE_NAMES)
 #define SET (TRACE_SETS | TRACE_NAMES)
+#define HIDDEN (TEMP | LOCKS | CONFIG | TRACE_SEQUENCES)
 
 static const struct {
     const char *text;
@@ -66,6 +67,9 @@ static const struct {
     {"select lastval()", TRACE_SEQUENCES},
     {"select currval('s'), nextval('s')", TRACE_SEQUENCES},
     {"prepare a as select set_config('a', $1, false)", TRACE_PREPARES | CONFIG},
+    {"create table U&\"pg\\005ftemp\".a ()", HIDDEN},
+    {"select(u&\"lastva\\006c\"())", HIDDEN},
+    {"select u & 1, a.u, menu&1, u+1, au&1", 0},
     {"create temp table a (); select pg_advisory_lock(1); set a = 1", TEMP | LOCKS | SET},
 };
 
@@ -122,6 +126,22 @@ Test(traces, tags)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         cr_expect_eq(traces_of_tag(text_of(cases[i].tag)), cases[i].traces, "%s", cases[i].tag);
     cr_expect_eq(traces_of_tag(span_of("SE", 2)), 0);
+}
+
+Test(traces, calls)
+{
+    static const struct {
+        uint32_t from, to;
+        unsigned traces;
+    } cases[] = {
+        {0, 0, HIDDEN},       {1, 1574, 0},    {1575, 1575, TRACE_SEQUENCES}, {1576, 2077, 0},
+        {2078, 2078, CONFIG}, {2079, 2558, 0}, {2559, 2559, TRACE_SEQUENCES}, {2560, 2879, 0},
+        {2880, 2883, LOCKS},  {2884, 2885, 0}, {2886, 2889, LOCKS},           {2890, 20000, 0},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        for (uint32_t oid = cases[i].from; oid <= cases[i].to; oid++)
+            cr_expect_eq(traces_of_call(oid), cases[i].traces, "%u", oid);
 }
 
 Test(traces, one_set)
@@ -202,6 +222,9 @@ Test(traces, names)
         {"select set_config", "", false},
         {"select set_config('a.b", "", false},
         {"set", "", false},
+        {"select U&\"set\\005fconfig\"('a.b', 'x', false)", "", false},
+        {"set a.b = U&'x'", "a.b ", false},
+        {"select set_config('a.b', u, false)", "a.b ", true},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
