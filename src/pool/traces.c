@@ -58,8 +58,12 @@ struct word {
 #define TEMP STATE_BIT(STATE_TEMP)
 #define CURSORS STATE_BIT(STATE_CURSORS)
 
+/* Of set_config(): it may set the search_path to where temporary relations are, which its text need
+ * not say. */
+#define CONFIG (SETTINGS | TEMP | TRACE_SETS | TRACE_NAMES)
+
 /* What U&"pg\005ftemp" may be: any name, but no keyword. */
-#define HIDDEN (SETTINGS | LOCKS | TEMP | TRACE_SETS | TRACE_NAMES | TRACE_SEQUENCES)
+#define HIDDEN (CONFIG | LOCKS | TRACE_SEQUENCES)
 
 /* In alphabetical order. */
 static const struct word words[] = {
@@ -83,7 +87,7 @@ static const struct word words[] = {
     {WORD("replace"), .is = MAKES},
     {WORD("reset"), .at_start = TRACE_SETS},
     {WORD("set"), .at_start = TRACE_SETS | TRACE_NAMES},
-    {WORD("set_config"), .traces = SETTINGS | TRACE_SETS | TRACE_NAMES},
+    {WORD("set_config"), .traces = CONFIG},
     {WORD("temp"), .after = TEMP, .before = MAKES},
     {WORD("temporary"), .after = TEMP, .before = MAKES},
     {WORD("u"), .is = UNICODE},
@@ -233,10 +237,10 @@ unsigned traces_of_call(uint32_t oid)
         unsigned traces;
     } calls[] = {
         {0, 0, HIDDEN},
-        {1575, 1575, TRACE_SEQUENCES},                     /* currval() */
-        {2078, 2078, SETTINGS | TRACE_SETS | TRACE_NAMES}, /* set_config() */
-        {2559, 2559, TRACE_SEQUENCES},                     /* lastval() */
-        {2880, 2883, LOCKS},                               /* pg_[try_]advisory_lock[_shared]() */
+        {1575, 1575, TRACE_SEQUENCES}, /* currval() */
+        {2078, 2078, CONFIG},          /* set_config() */
+        {2559, 2559, TRACE_SEQUENCES}, /* lastval() */
+        {2880, 2883, LOCKS},           /* pg_[try_]advisory_lock[_shared]() */
         {2886, 2889, LOCKS},
     };
 

@@ -309,7 +309,8 @@ class CleanedTest(StateCase):
         ("create temp table left_behind (a int)", "select count(*) from pg_class where relname = 'left_behind'"),
         ("select 1 into temporary left_behind", "select count(*) from pg_class where relname = 'left_behind'"),
         ("create table pg_temp.left_behind (a int)", "select count(*) from pg_class where relname = 'left_behind'"),
-        (r'create table U&"pg\005ftemp".left_behind (a int)', "select count(*) from pg_class where relname = 'left_behind'"),
+        (r'create table U&"pg\005ftemp".left_behind (a int)',
+         "select count(*) from pg_class where relname = 'left_behind'"),
         ("select pg_advisory_lock(7)", "select count(*) from pg_locks where locktype = 'advisory'"),
         ("listen left_behind", "select count(*) from pg_listening_channels()"),
         ("declare left_behind cursor with hold for select 1", "select count(*) from pg_cursors where is_holdable"),
@@ -374,6 +375,10 @@ class CleanedTest(StateCase):
             self.run_sql(other, "select 1")
             self.run_sql(owner, "create table left_behind (a int)")
             self.assertEqual(one(other, "select count(*) from pg_class where relname = 'left_behind'"), "0")
+        self.run_sql(first, "reset search_path", "begin")
+        self.run_batch(first, "select set_config($1, $2, false)", "search_path", "pg_temp")
+        self.run_sql(first, "create table left_behind (a int)", "commit")
+        self.assertEqual(one(other, "select count(*) from pg_class where relname = 'left_behind'"), "0")
 
     def test_function_calls(self):
         owner, other = self.pair()
