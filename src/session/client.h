@@ -41,7 +41,6 @@
 #include "pgwire/walker.h"
 #include "settings.h"
 #include "suspect.h"
-#include "weir/base/list.h"
 #include "weir/base/log.h"
 #include "weir/net/stream.h"
 #include "weir/pool/pool.h"

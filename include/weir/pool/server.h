@@ -24,7 +24,6 @@
 #include "weir/base/list.h"
 #include "weir/base/log.h"
 #include "weir/base/pairs.h"
-#include "weir/base/span.h"
 #include "weir/net/stream.h"
 #include "weir/pool/thread.h"
 

@@ -335,7 +335,7 @@ static void play(uint32_t max, const struct line *lines)
             continue;
         }
         if (strcmp(l->say, "settings") == 0) {
-            settings = atoi(l->wanted);
+            settings = l->wanted[0] - '0';
             p.c.settings.context = (uint64_t)settings;
             continue;
         }
