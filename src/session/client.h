@@ -37,7 +37,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "pgwire/startup.h"
 #include "pgwire/walker.h"
 #include "settings.h"
 #include "suspect.h"

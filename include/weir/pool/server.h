@@ -21,7 +21,6 @@
 #include "pgwire/reply.h"
 #include "pgwire/startup.h"
 #include "pgwire/walker.h"
-#include "weir/base/list.h"
 #include "weir/base/log.h"
 #include "weir/base/pairs.h"
 #include "weir/net/stream.h"
