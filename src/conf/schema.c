@@ -270,10 +270,12 @@ static const struct schema_row rows[] = {
              "them wait up to query_wait_timeout for it to come back."},
     {.key = "reset", AT_ALL_LEVELS(reset),
      .type = SCHEMA_ENUM, .applies = SCHEMA_LIVE, .choices = resets, .default_text = "suspect",
-     .help = "Has no effect yet: in session mode a server is cleaned when its client leaves, else "
-             "never. When a server is cleaned of what a client left behind (settings, temporary "
-             "tables, locks) before another client gets it: \"always\", \"suspect\" (when something "
-             "that may leave traces was run) or \"never\"."},
+     .help = "In transaction and statement mode, when a server is asked what a client left behind "
+             "that outlives transactions, before another client gets it: \"always\", \"suspect\" "
+             "(when something that may leave traces was run) or \"never\". Settings and statements "
+             "of PREPARE go with their client, temporary tables, advisory locks, LISTEN and cursors "
+             "are dropped. With \"suspect\" idle servers are asked, too, about once a minute when "
+             "they were used: SHOW STATE. In session mode all is dropped when a client leaves."},
     {.key = "client_lost", AT_ALL_LEVELS(client_lost),
      .type = SCHEMA_ENUM, .applies = SCHEMA_LIVE, .choices = client_losts,
      .default_text = "cancel",
