@@ -19,6 +19,7 @@
 #include "control.h"
 #include "inspection.h"
 #include "pools.h"
+#include "state.h"
 
 /* Parts of the interval that a server is left alone after its last use: where others are idle, and
  * where none is. */
@@ -100,7 +101,7 @@ static void tell(struct server *s, const struct inspect_found *found)
 {
     char what[STATE_TEXT_MAX];
 
-    if (found->found == 0)
+    if (found->found == 0 || found->answered == 0)
         return;
     state_count(s->pool->pools->state[s->thread->number].undetected, found->found);
     state_describe(found, found->found, what);

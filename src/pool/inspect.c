@@ -4,6 +4,7 @@
  *
  *   nothing is asked, or the question was refused   all that it could have found is cleaned unseen
  *   ... and it was about statements                 given up: nobody knows their names
+ *   ... of an audit                                 nothing is cleaned
  *   the cleaning is refused                         the server ends itself (exit_on_error)
  *   something is there that moves                   it stays, unless nobody is there to move it to
  *
@@ -14,9 +15,6 @@
 #include "weir/pool/inspect.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "pgwire/message_backend.h"
 #include "weir/auth/wire.h"
@@ -25,10 +23,7 @@
 #include "weir/pool/server_settings.h"
 
 #include "inspection.h"
-#include "intake.h"
 #include "internal.h"
-#include "leftovers.h"
-#include "pools.h"
 
 /* For everything; the question takes half a millisecond. */
 #define TIME_MAX_NS (5 * NS_PER_S)
@@ -36,39 +31,6 @@
 /* Of a message. The longest row has a statement's text, which may be of twice as many bytes in
  * another encoding; notices may be longer, and then the server is given up. */
 #define MESSAGE_MAX (256U << 10)
-
-#define MOVING (STATE_BIT(STATE_SETTINGS) | STATE_BIT(STATE_STATEMENTS))
-
-struct inspection {
-    struct server *server;
-    struct thread *self;
-    inspect_done *done; /* NULL: nobody is there to whom anything could move */
-    void *ctx;
-
-    unsigned kinds;
-    bool always, unknown_names;
-    bool is_audit;
-    struct pairs names; /* that are asked about */
-
-    struct leftovers left;
-    unsigned cleaning;  /* bits: what the Query under way cleans; 0: it is the question */
-    unsigned cleaned;   /* bits: what has been cleaned */
-    bool cleans_moving; /* so does it with statements that could have moved */
-    bool was_refused;
-    bool is_over; /* only its server's stream is to be closed, or drained */
-
-    uint8_t *text; /* the Query under way: it may be sent from here */
-    struct intake in;
-};
-
-static void inspection_free(struct inspection *i)
-{
-    leftovers_fini(&i->left);
-    pairs_fini(&i->names);
-    free(i->text);
-    intake_fini(&i->in);
-    free(i);
-}
 
 static struct server *server_of(struct sock *sock)
 {
@@ -120,51 +82,6 @@ static void give_up(struct inspection *i, const char *why)
         done(ctx, self, NULL, NULL);
 }
 
-/* Is nobody there to whom anything could move? */
-static bool is_alone(const struct inspection *i)
-{
-    return i->done == NULL || i->is_audit;
-}
-
-/* Bits: what goes on with the client. */
-static unsigned moved(const struct inspection *i)
-{
-    const struct inspect_found *f = &i->left.found;
-    unsigned kinds = 0;
-
-    if (f->settings.len > 0)
-        kinds |= STATE_BIT(STATE_SETTINGS);
-    if (f->statements.len > 0)
-        kinds |= STATE_BIT(STATE_STATEMENTS);
-    return is_alone(i) ? 0 : kinds;
-}
-
-/* What was there, or may have been, and has been cleaned; but not what is set again elsewhere. */
-static unsigned lost(const struct inspection *i)
-{
-    const struct inspect_found *f = &i->left.found;
-    unsigned kinds = i->cleaned & (f->found | ~f->answered);
-
-    if ((moved(i) & STATE_BIT(STATE_SETTINGS)) != 0 && !i->left.must_reset)
-        kinds &= ~STATE_BIT(STATE_SETTINGS);
-    return kinds;
-}
-
-static void report(const struct inspection *i)
-{
-    const struct server *s = i->server;
-    struct state_counters *counters = &s->pool->pools->state[i->self->number];
-    char what[STATE_TEXT_MAX];
-
-    state_count(counters->moved, moved(i));
-    state_count(counters->cleaned, lost(i));
-    if ((lost(i) & LEFTOVERS_ASKED) == 0)
-        return; /* what sequences say is cleaned unseen, and seldom news */
-    state_describe(&i->left.found, lost(i), what);
-    log_info(&s->log, "server cleaned", "client=c%" PRIu64 " what=%s",
-             atomic_load_explicit(&s->client_id, memory_order_relaxed), what); /* for people */
-}
-
 static void finish(struct inspection *i)
 {
     struct server *s = i->server;
@@ -177,7 +94,7 @@ static void finish(struct inspection *i)
     if (!stream_detachable(&s->stream))
         return; /* ended() is due */
     if (!i->is_audit)
-        report(i);
+        inspection_report(i);
     if (i->kinds == STATE_ALL)
         atomic_store_explicit(&s->inspected_ns, loop_now_ns(i->self->loop),
                               memory_order_relaxed); /* for control, see audit.c */
@@ -188,48 +105,6 @@ static void finish(struct inspection *i)
 }
 
 /* ---- asking and cleaning ---- */
-
-static const struct pairs none;
-
-/* What is to be cleaned, and has not been. */
-static unsigned due(const struct inspection *i)
-{
-    const struct leftovers *l = &i->left;
-    unsigned unseen = i->kinds & LEFTOVERS_ASKED & ~l->found.answered;
-    unsigned due = unseen | l->found.found;
-
-    due |= i->always ? i->kinds : i->kinds & STATE_BIT(STATE_SEQUENCES);
-    due &= ~(i->cleaned | MOVING);
-    if (!l->found.was_reset && (i->kinds & STATE_BIT(STATE_SETTINGS)) != 0 &&
-        ((unseen & STATE_BIT(STATE_SETTINGS)) != 0 || i->always || i->unknown_names ||
-         l->must_reset || (is_alone(i) && l->found.settings.len > 0)))
-        due |= STATE_BIT(STATE_SETTINGS);
-    if (l->dropped.len > 0 || (is_alone(i) && l->found.statements.len > 0))
-        due |= STATE_BIT(STATE_STATEMENTS);
-    return due;
-}
-
-/* Sets i->text to a Query: the question, or a cleaning. False: no memory. */
-static bool build(struct inspection *i, size_t *len)
-{
-    const struct pairs *moving = i->cleans_moving ? &i->left.found.statements : &none;
-    size_t size = i->cleaning == 0 ? leftovers_question_max(i->kinds, &i->names)
-                                   : leftovers_cleaning_max(&i->left.dropped, moving);
-    struct pgw_writer w;
-
-    free(i->text);
-    i->text = malloc(size);
-    if (i->text == NULL)
-        return false;
-    w = pgw_writer_of(i->text, size);
-    if (i->cleaning == 0)
-        leftovers_ask(&w, i->kinds, &i->names);
-    else
-        leftovers_clean(&w, i->cleaning, &i->left.dropped, moving);
-    ASSERT(!w.full);
-    *len = w.len;
-    return true;
-}
 
 static void send_text(struct inspection *i, size_t len)
 {
@@ -249,104 +124,39 @@ static void clean(struct inspection *i)
 {
     size_t len;
 
-    i->cleaning = due(i);
-    i->cleans_moving = is_alone(i);
+    i->cleaning = inspection_due(i);
+    i->cleans_moving = inspection_is_alone(i);
     if (i->cleaning == 0)
         finish(i);
-    else if (!build(i, &len))
+    else if (!inspection_build(i, &len))
         give_up(i, "no memory");
     else
         send_text(i, len);
 }
 
-static void note_cleaned(struct inspection *i)
+static void question_answered(struct inspection *i)
 {
-    i->cleaned |= i->cleaning;
-    if ((i->cleaning & STATE_BIT(STATE_SETTINGS)) != 0)
-        i->left.found.was_reset = true;
-    pairs_clear(&i->left.dropped);
-    if (i->cleans_moving) {
-        pairs_clear(&i->left.found.statements);
-        if (!i->is_audit)
-            pairs_clear(&i->server->sql_prepared);
+    const char *why;
+
+    if (i->was_refused && i->is_audit) {
+        finish(i); /* nobody suspects it, and it may refuse each time: it stays as it is */
+        return;
     }
-}
-
-static void forget(struct inspect_found *f, enum state_kind kind, struct pairs *found,
-                   const struct pairs *known)
-{
-    struct pair pair;
-    size_t at = 0;
-
-    while (pairs_next(known, &at, &pair)) {
-        if (pairs_has(found, pair.name)) {
-            pairs_remove(found, pair.name);
-            f->n[kind]--;
-        }
-    }
-    if (f->n[kind] == 0)
-        f->found &= ~STATE_BIT(kind);
-}
-
-/* What somebody accounts for is no find of an audit. */
-static void forget_known(struct inspection *i)
-{
-    struct inspect_found *f = &i->left.found;
-
-    forget(f, STATE_SETTINGS, &f->settings, &i->server->settings);
-    forget(f, STATE_STATEMENTS, &f->statements, &i->server->sql_prepared);
-}
-
-/* What the server has, as it says itself. False: no memory. */
-static bool note_there(struct inspection *i)
-{
-    struct server *s = i->server;
-    const struct inspect_found *f = &i->left.found;
-
-    if ((f->answered & STATE_BIT(STATE_SETTINGS)) != 0) {
-        if (server_settings_are_new(s, &f->settings))
-            s->is_distrusted = true; /* the next login tells the new default to all */
-        if (!server_settings_put(s, &f->settings))
-            return false;
-    }
-    return (f->answered & STATE_BIT(STATE_STATEMENTS)) == 0 ||
-           pairs_copy(&s->sql_prepared, &f->statements);
-}
-
-/* False: the server has been given up. */
-static bool note_answers(struct inspection *i)
-{
-    i->left.found.answered = i->kinds & LEFTOVERS_ASKED;
-    if (i->is_audit) {
-        forget_known(i);
-    } else if (!note_there(i)) {
-        give_up(i, "no memory");
-        return false;
-    }
-    return true;
-}
-
-/* Half an answer is none. False as above. */
-static bool note_silence(struct inspection *i)
-{
-    i->was_refused = false;
-    leftovers_fini(&i->left);
-    leftovers_init(&i->left);
-    if ((i->kinds & STATE_BIT(STATE_STATEMENTS)) == 0)
-        return true;
-    give_up(i, "it did not say which statements SQL has prepared");
-    return false;
+    why = i->was_refused ? inspection_note_refusal(i) : inspection_note_answers(i);
+    if (why != NULL)
+        give_up(i, why);
+    else
+        clean(i);
 }
 
 static void query_answered(struct inspection *i)
 {
     if (i->cleaning == 0) {
-        if (i->was_refused ? note_silence(i) : note_answers(i))
-            clean(i);
+        question_answered(i);
     } else if (i->was_refused) {
         give_up(i, "it cannot be cleaned");
     } else {
-        note_cleaned(i);
+        inspection_note_cleaned(i);
         clean(i); /* what was to move may have nowhere to go by now */
     }
 }
@@ -488,54 +298,6 @@ static void overdue(struct wheel_timer *t)
 }
 
 /* ---- the beginning ---- */
-
-/* False: no memory. */
-static bool add_name(struct inspection *i, struct span name)
-{
-    if (!leftovers_can_ask(name))
-        i->unknown_names = true;
-    else
-        return pairs_put(&i->names, name, span_str(""));
-    return true;
-}
-
-/* Parameters that pg_settings may not list: those named in the order and those that the server is
- * said to have. */
-static bool add_names(struct inspection *i, const struct pairs *names)
-{
-    const struct pairs *there = &i->server->settings;
-    struct pair pair;
-    size_t at = 0;
-    bool ok = true;
-
-    while (ok && names != NULL && pairs_next(names, &at, &pair))
-        ok = add_name(i, pair.name);
-    for (at = 0; ok && pairs_next(there, &at, &pair);)
-        if (memchr(pair.name.ptr, '.', pair.name.len) != NULL)
-            ok = add_name(i, pair.name);
-    return ok;
-}
-
-static struct inspection *inspection_new(struct server *s, struct thread *self,
-                                         const struct inspect_order *o, size_t *len)
-{
-    struct inspection *i = calloc(1, sizeof(*i));
-
-    if (i == NULL)
-        return NULL;
-    i->server = s;
-    i->self = self;
-    i->kinds = o->kinds;
-    i->always = o->always;
-    i->unknown_names = o->unknown_names;
-    leftovers_init(&i->left);
-    if ((o->kinds & LEFTOVERS_ASKED) == 0)
-        i->cleaning = o->kinds;
-    if (add_names(i, o->names) && build(i, len))
-        return i;
-    inspection_free(i);
-    return NULL;
-}
 
 int inspect_begin(struct server *s, struct thread *self, const struct inspect_order *o,
                   inspect_done *done, void *ctx)

@@ -15,7 +15,7 @@
 #include "weir/pool/pools.h"
 
 #include "cancels.h"
-#include "inspection.h"
+#include "state.h"
 
 /* Slots of servers in the process. Only address space: what was never in use takes no memory. */
 #define POOLS_SERVERS_MAX (1U << 16)

@@ -1,8 +1,9 @@
-/* Kinds of state by name and number; see inspection.h. Any thread. */
+/* Kinds of state by name and number; see state.h. Any thread. */
+#include "state.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "inspection.h"
 #include "pools.h"
 
 const char *state_kind_name(enum state_kind kind)

@@ -96,6 +96,26 @@ ENGINE_TEST(audit, what_nobody_accounts_for_is_a_find)
     play_end(&p);
 }
 
+/* Else servers of a kind that refuses would be opened anew all the time. */
+ENGINE_TEST(audit, who_refuses_to_tell_stays)
+{
+    struct words words;
+    struct play p;
+
+    play_begin(&p, *variant, TRANSACTIONS, INTERVAL_NS);
+    use(&p);
+    (void)play_asked(&p);
+    words_begin(&words);
+    words_row(&words, "l", "", "1");
+    words_error(&words, "ERROR");
+    play_say(&p, words_ready(&words));
+    PLAY_UNTIL(&p, rests(&p));
+    cr_assert_eq(scene_count(p.pool).n_idle, 1);
+    cr_assert_eq(n_undetected(&p), 0);
+    cr_assert_eq(recv(play_peer(&p), p.in, sizeof(p.in), MSG_DONTWAIT), -1);
+    play_end(&p);
+}
+
 /* A client that comes meanwhile has the other one, or waits no longer than for the answer. */
 ENGINE_TEST(audit, a_waiting_client_is_served_when_it_ends)
 {
