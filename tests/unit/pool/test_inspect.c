@@ -128,6 +128,17 @@ static void check_is_cleaned(const char *text, bool with_moving)
     cr_assert_eq(strstr(text, "RESET ALL") != NULL, with_moving);
 }
 
+static void check_counts(const struct play *p, enum state_kind kind, uint64_t moved,
+                         uint64_t cleaned)
+{
+    struct inspect_counts counts;
+
+    inspect_count(p->sc.pools, &counts);
+    cr_assert_eq(counts.moved[kind], moved, "%s", state_kind_name(kind));
+    cr_assert_eq(counts.cleaned[kind], cleaned, "%s", state_kind_name(kind));
+    cr_assert_eq(counts.undetected[kind], 0);
+}
+
 /* ---- inspections ---- */
 
 /* Wherever its answers are cut. */
@@ -158,6 +169,11 @@ ENGINE_TEST(inspect, answers_in_two_pieces)
         PLAY_UNTIL(&p, p.n_done > 0);
         check_all_of_it(&p);
     }
+    check_counts(&p, STATE_SETTINGS, question.len, 0);
+    check_counts(&p, STATE_STATEMENTS, question.len, question.len);
+    check_counts(&p, STATE_TEMP, 0, 0);
+    check_counts(&p, STATE_LOCKS, 0, question.len);
+    check_counts(&p, STATE_SEQUENCES, 0, question.len);
     play_end(&p);
 }
 
@@ -205,6 +221,8 @@ ENGINE_TEST(inspect, disowned)
         cr_assert_eq(scene_count(p.pool).n_idle, 1);
         cr_assert_not(pairs_has(&s->settings, span_str("work_mem")));
         cr_assert_eq(s->sql_prepared.len, 0);
+        check_counts(&p, STATE_SETTINGS, 0, 1);
+        check_counts(&p, STATE_STATEMENTS, 0, 1);
         play_end(&p);
     }
 }
