@@ -39,6 +39,18 @@ static bool could_be_cancelled(const struct server *s)
     return s->n_cancels > 0 && !pgw_reply_is_owed(&s->replies);
 }
 
+/* A RESET returns to what the server came up with. What the client came with is put back when that
+ * is answered (settings.h), so what is behind it waits: else it would run without. */
+static bool must_follow_reset(struct client *c)
+{
+    const struct pgw_reply_queue *q = &c->server->replies;
+
+    if (!pgw_reply_is_owed(q))
+        c->suspicion.resets = false;
+    return c->suspicion.resets && c->settings.startup.len > 0 && !pgw_reply_is_unsynced(q) &&
+           !pgw_reply_is_copying_in(q);
+}
+
 /* A message begins. */
 static enum admission admit(struct client *c, const struct pgw_piece *p)
 {
@@ -56,6 +68,8 @@ static enum admission admit(struct client *c, const struct pgw_piece *p)
     if (could_be_cancelled(c->server))
         return WAIT; /* cancelled() comes */
     if (forward_is_unclear(p))
+        return WAIT;
+    if (must_follow_reset(c))
         return WAIT;
     if (must_hold_back(c)) {
         c->held_back = true;

@@ -52,6 +52,7 @@ static void note(struct client *c, unsigned traces)
     }
     if (traces & TRACE_PREPARES)
         u->of_prepared |= traces & REMEMBERED;
+    u->resets = u->resets || (traces & TRACE_RESETS);
     if (traces & TRACE_SETS)
         u->changes_settings = true;
     if (traces & (TRACE_SETS | STATE_BIT(STATE_TEMP))) {
@@ -75,7 +76,7 @@ void suspect_linked(struct client *c, bool is_anothers)
 {
     struct suspicion *u = &c->suspicion;
 
-    u->unknown_names = u->changes_settings = u->has_private = false;
+    u->unknown_names = u->changes_settings = u->has_private = u->resets = false;
     u->binds_small_set = u->scans = u->has_sent = false;
     u->finds_sequences = is_anothers;
     if (u->reads_sequences)

@@ -35,6 +35,7 @@ struct suspicion {
     bool unknown_prepared; /* the same of its SQL-level prepared statements */
     bool changes_settings; /* it has sent what may change them, since the server was linked */
     bool has_private;      /* that, or what makes temporary relations: texts mean other things */
+    bool resets;           /* it has sent a RESET or DISCARD, perhaps not answered yet */
     bool reads_sequences;  /* it has once asked for the session's last sequence value */
     bool finds_sequences;  /* and on this server that may be another client's */
     bool has_sent;         /* anything since the server was linked */

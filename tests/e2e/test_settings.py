@@ -157,6 +157,17 @@ class FollowTest(SettingsCase):
             self.assertEqual(shown(two, ("search_path", "statement_timeout")), ("x", "9s"), script)
             self.assertEqual(shown(self.client()), shown(self.direct()), script)
 
+    def test_what_is_behind_a_reset(self):
+        """In the same send: it has the values of the startup packet again."""
+        self.relay()
+        client, shows = self.client(DateStyle="german", search_path="x"), "select '2024-02-03'::date, current_schemas(true)"
+        expected = self.direct(DateStyle="german", search_path="x").query(shows).rows
+        for sql in ("reset all", "discard all", "/* */ reset DateStyle", "select 1; reset search_path"):
+            for send in (query, lambda sql: batch(sql) + SYNC):
+                with self.subTest(sql):
+                    client.send(send(sql) + send(shows) + send(shows))
+                    self.assertEqual([client.answer().rows for _ in range(3)][1:], [expected] * 2)
+
     def test_a_default_that_changes(self):
         """Who has chosen nothing has the new one on every server, and the old one when it comes back."""
         self.relay(pool_size=2)

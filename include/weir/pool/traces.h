@@ -24,6 +24,8 @@
 #define TRACE_EXECUTES (1u << 11)  /* ...by this */
 #define TRACE_SEQUENCES (1u << 12) /* it asks for the session's last sequence value */
 
+#define TRACE_RESETS (1u << 13) /* RESET, DISCARD: settings become what the server came up with */
+
 #define TRACES_WORD_MAX 27 /* of the words that are looked for */
 
 /* A text that comes in pieces; zeroed at first. The members are traces.c's. */
