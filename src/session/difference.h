@@ -30,8 +30,8 @@ struct difference {
     const struct pairs *there;       /* what the server was given or reported last */
     const struct greeting *greeting; /* what it has where nothing was given; NULL: not known */
     bool doubted; /* of parameters that are not reported, what is `there` may be outdated */
-    /* Within the client's transaction: it may have set them since, so they are only set if nobody
-     * has set them on the server. */
+    /* Within the client's transaction, or session: it may have set them since, so they are only set
+     * if nobody has set them on the server. */
     bool in_block;
     /* Zero at the beginning: */
     size_t at_wanted, at_there;

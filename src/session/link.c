@@ -191,6 +191,8 @@ void link_make(struct client *c, struct server *s)
     stream_attach(&s->stream, c->thread->loop, &answer_ops);
     stream_set_watermark(&s->stream, PENDING_MAX, PENDING_MAX / 4);
     suspect_linked(c, before != c->id);
+    if (client_keeps_server(c))
+        c->suspicion.changes_settings = true; /* its texts are not looked at */
 }
 
 void link_send_query(struct client *c, const char *text)

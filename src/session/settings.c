@@ -410,12 +410,14 @@ void settings_tell(struct client *c)
     k->greeting = greeting;
 }
 
-/* Nothing may be on its way that would come in front. Otherwise, it is set at the next link. */
-static bool may_apply_in_block(const struct client *c)
+/* Nothing may be on its way that would come in front. Otherwise, it is set at the next link, which
+ * there is not in session mode. */
+static bool may_apply_at_once(const struct client *c)
 {
     const struct pgw_reply_queue *q = &c->server->replies;
 
-    return q->status == PGW_TX_OPEN && !pgw_reply_is_owed(q) && !pgw_reply_is_unsynced(q) &&
+    return (q->status == PGW_TX_OPEN || (q->status == PGW_TX_IDLE && client_keeps_server(c))) &&
+           !pgw_reply_is_owed(q) && !pgw_reply_is_unsynced(q) &&
            pgw_walker_handed_whole(&c->from_client);
 }
 
@@ -428,10 +430,10 @@ void settings_ready(struct client *c)
     /* An error has undone what we set in the transaction; so will its end, and it is set again. */
     if (k->is_untold && !(k->is_in_block && c->server->replies.status == PGW_TX_FAILED))
         settings_tell(c);
-    if (!was_reset || !may_apply_in_block(c))
+    if (!was_reset || !may_apply_at_once(c))
         return;
     apply_or_end(c, true);
-    k->is_in_block = k->is_applying;
+    k->is_in_block = k->is_applying && c->server->replies.status == PGW_TX_OPEN;
 }
 
 /* ---- the answer to our Query ---- */

@@ -70,9 +70,8 @@ class Talker(threading.Thread):
 
 
 class GrammarTest(unittest.TestCase):
-    def check(self, n, room):
-        """n conversations, on servers with room for so many prepared statements."""
-        with Relay(postgres, pool_size=2, reactors=2, max_prepared_statements=room) as weir:
+    def check(self, n, **keys):
+        with Relay(postgres, **{"pool_size": 2, "reactors": 2} | keys) as weir:
             talkers = [Talker(weir, original, [f"{SEED} {i}" for i in range(number, n, N_AT_A_TIME)])
                        for number, original in enumerate(originals)]
             for talker in talkers:
@@ -84,9 +83,14 @@ class GrammarTest(unittest.TestCase):
                 self.fail(talker.failure)
         self.assertLessEqual(sum(talker.n_undecided for talker in talkers), 2 + n / 50)
 
-    def test_same_answers(self):
+    def test_transactions(self):
         for room in (1, 3, 200) if SOAK else (3,):
-            self.check(scaled(1000, 300, 50000) // SHARE, room)
+            self.check(scaled(1000, 300, 50000) // SHARE, max_prepared_statements=room)
+
+    def test_sessions(self):
+        """The third server is the client's, for each conversation anew. Not more of them: behind a RESET
+        in the same send a session has its server's defaults."""
+        self.check(200 // SHARE, pool_mode="session", pool_size=3)
 
 
 if __name__ == "__main__":

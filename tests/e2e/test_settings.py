@@ -182,41 +182,48 @@ class FollowTest(SettingsCase):
                     self.assertEqual(two.value("show TimeZone"), "Asia/Tokyo")
                     servers.change()
 
-    def test_disturbed_scripts(self):
-        """Step by step the same as at a server of its own, while another client uses the only server
-        in between."""
+    SCRIPT = (
+        "set TimeZone = 'Asia/Tokyo'", "show TimeZone", "reset TimeZone", "show TimeZone",
+        "begin", "set TimeZone = 'Asia/Tokyo'", "rollback", "show TimeZone",
+        "begin", "set DateStyle = 'german'", "savepoint a", "set DateStyle = 'sql'", "rollback to a",
+        "commit", "show DateStyle", "reset all", "show DateStyle", "show search_path",
+        "begin", "reset TimeZone", "show TimeZone", "set TimeZone = 'Asia/Tokyo'", "reset all",
+        "show TimeZone", "show statement_timeout", "show search_path", "rollback", "show TimeZone",
+        "begin", "set TimeZone = 'Asia/Tokyo'", "savepoint a", "reset TimeZone", "show TimeZone",
+        "rollback to a", "show TimeZone", "commit", "show TimeZone", "reset TimeZone",
+        "begin", "set local TimeZone = 'Asia/Seoul'", "commit", "show TimeZone",
+        "set TimeZone = 'Etc/UTC'", "reset all", "show TimeZone", "show statement_timeout",
+        "set TimeZone = 'Asia/Tokyo'; set application_name = 'x'", "select 1/0", "show application_name",
+        "discard all", "show TimeZone", "show application_name", "show search_path",
+        "select set_config('TimeZone', 'Asia/Tokyo', false)", "show TimeZone",
+        "set TimeZone = 'No/Such'", "show TimeZone", "show statement_timeout",
+        "set search_path = y", "reset TimeZone", "show search_path", "reset search_path", "show search_path",
+    )
+
+    def play_script(self, between=lambda: None):
+        """Step by step the same as at a server of its own; between transactions this is called."""
         startup = {"TimeZone": "Europe/Paris", "options": "-c search_path=x -c statement_timeout=9s"}
-        script = (
-            "set TimeZone = 'Asia/Tokyo'", "show TimeZone", "reset TimeZone", "show TimeZone",
-            "begin", "set TimeZone = 'Asia/Tokyo'", "rollback", "show TimeZone",
-            "begin", "set DateStyle = 'german'", "savepoint a", "set DateStyle = 'sql'", "rollback to a",
-            "commit", "show DateStyle", "reset all", "show DateStyle", "show search_path",
-            "begin", "reset TimeZone", "show TimeZone", "set TimeZone = 'Asia/Tokyo'", "reset all",
-            "show TimeZone", "show statement_timeout", "show search_path", "rollback", "show TimeZone",
-            "begin", "set TimeZone = 'Asia/Tokyo'", "savepoint a", "reset TimeZone", "show TimeZone",
-            "rollback to a", "show TimeZone", "commit", "show TimeZone", "reset TimeZone",
-            "begin", "set local TimeZone = 'Asia/Seoul'", "commit", "show TimeZone",
-            "set TimeZone = 'Etc/UTC'", "reset all", "show TimeZone", "show statement_timeout",
-            "set TimeZone = 'Asia/Tokyo'; set application_name = 'x'", "select 1/0", "show application_name",
-            "discard all", "show TimeZone", "show application_name", "show search_path",
-            "select set_config('TimeZone', 'Asia/Tokyo', false)", "show TimeZone",
-            "set TimeZone = 'No/Such'", "show TimeZone", "show statement_timeout",
-        )
-        self.relay()
         there, here = self.direct(**startup), self.client(**startup)
-        other = self.client(TimeZone="Africa/Cairo", DateStyle="iso, ymd")
-        in_block = False
-        for sql in script:
+        for sql in self.SCRIPT:
             expected, answer = there.query(sql), here.query(sql)
-            in_block = answer.status != "I"
             with self.subTest(sql):
                 self.assertEqual(told(answer.messages), told(expected.messages))
                 self.assertEqual(answer.rows, expected.rows)
                 self.assertEqual((answer.tags, answer.sqlstate, answer.status),
                                  (expected.tags, expected.sqlstate, expected.status))
-            if not in_block:
-                self.assertEqual(shown(other, ("TimeZone", "DateStyle", "search_path")),
-                                 ("Africa/Cairo", "ISO, YMD", '"$user", public'))
+            if answer.status == "I":
+                between()
+
+    def test_script_in_a_session(self):
+        self.relay(pool_mode="session")
+        self.play_script()
+
+    def test_disturbed_script(self):
+        """Another client uses the only server in between."""
+        self.relay()
+        other = self.client(TimeZone="Africa/Cairo", DateStyle="iso, ymd")
+        self.play_script(lambda: self.assertEqual(shown(other, ("TimeZone", "DateStyle", "search_path")),
+                                                  ("Africa/Cairo", "ISO, YMD", '"$user", public')))
 
 
 class ContextTest(SettingsCase):
