@@ -148,6 +148,8 @@ static enum pgw_reply_judgement judge_settings(struct client *c, uint8_t letter,
         settings_answered(c, letter);
     else if (letter == PGW_B_COMMAND_COMPLETE && !completed(c, head, cookie))
         return PGW_REPLY_VIOLATION;
+    else if (letter == PGW_B_ERROR_RESPONSE)
+        c->settings.is_undoing = true;
     else if (letter == PGW_B_PARAMETER_STATUS)
         return settings_reported(c, head, judgement);
     else if (letter == PGW_B_READY_FOR_QUERY && judgement == PGW_REPLY_PASS &&

@@ -208,7 +208,8 @@ static bool note_wanted(struct client *c, struct span name, struct span value)
     bool has_own = pairs_get(&k->startup, name, &at_startup);
 
     k->context = 0;
-    if (k->is_reset && by_default && has_own)
+    /* Both take away what it came with, which is put back: a RESET, and the end of our own SETs. */
+    if ((k->is_reset || (k->is_in_block && k->is_undoing)) && by_default && has_own)
         return pairs_put(&k->wanted, name, at_startup);
     return set_or_remove(&k->wanted, !by_default || has_own, name, value);
 }
@@ -292,6 +293,7 @@ bool settings_completed(struct client *c, struct pgw_span tag, bool is_small_set
     struct server *s = c->server;
     bool resets = is_tag(tag, "RESET"), discards = is_tag(tag, "DISCARD ALL");
 
+    k->is_undoing = k->is_undoing || is_tag(tag, "ROLLBACK");
     if (discards)
         forget_unreported(s);
     else if (resets || (is_tag(tag, "SET") && !is_small_set))
@@ -426,9 +428,9 @@ void settings_ready(struct client *c)
     struct client_settings *k = &c->settings;
     bool was_reset = k->is_reset;
 
-    k->is_reset = false;
-    /* An error has undone what we set in the transaction; so will its end, and it is set again. */
-    if (k->is_untold && !(k->is_in_block && c->server->replies.status == PGW_TX_FAILED))
+    k->is_reset = k->is_undoing = false;
+    k->is_in_block = k->is_in_block && c->server->replies.status != PGW_TX_IDLE;
+    if (k->is_untold)
         settings_tell(c);
     if (!was_reset || !may_apply_at_once(c))
         return;

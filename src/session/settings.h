@@ -45,7 +45,8 @@ struct client_settings {
     uint32_t n_done;                 /* statements of our Query that have been carried out */
     uint32_t n_before;               /* of those before the first change */
     bool is_applying;                /* our Query is not answered yet */
-    bool is_in_block;                /* the same, and it went into the client's transaction */
+    bool is_in_block;                /* it went into the client's transaction, which may undo it */
+    bool is_undoing;                 /* an error or ROLLBACK since the last ReadyForQuery */
     bool is_reset;                   /* a RESET or DISCARD since the last ReadyForQuery */
     bool is_untold;                  /* there may be something to tell it */
     bool was_told_more;              /* what this server has, and others may not have */

@@ -198,6 +198,8 @@ class FollowTest(SettingsCase):
         "select set_config('TimeZone', 'Asia/Tokyo', false)", "show TimeZone",
         "set TimeZone = 'No/Such'", "show TimeZone", "show statement_timeout",
         "set search_path = y", "reset TimeZone", "show search_path", "reset search_path", "show search_path",
+        "reset all; begin", "select 1/0", "rollback", "show TimeZone", "reset all; begin", "rollback", "show TimeZone",
+        "begin", "reset TimeZone", "set TimeZone = 'Asia/Tokyo'", "select 1/0", "rollback", "show TimeZone",
     )
 
     def play_script(self, between=lambda: None):
