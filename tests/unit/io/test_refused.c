@@ -246,12 +246,12 @@ static int soft_limit_only(void)
     struct loop_config config = {.engine = LOOP_ENGINE_URING};
     struct rlimit limit;
     struct loop *l;
-    char *unlimited;
+    char unlimited[256];
 
     REQUIRE(new_arena(&arena) == 0);
     config.arena = arena;
     REQUIRE(loop_new(&l, &config) == 0);
-    unlimited = strdup(loop_describe(l));
+    snprintf(unlimited, sizeof(unlimited), "%s", loop_describe(l));
     loop_free(l);
     REQUIRE(getrlimit(RLIMIT_MEMLOCK, &limit) == 0);
     if (limit.rlim_max < (rlim_t)4 * 1024 * 1024)
@@ -263,7 +263,6 @@ static int soft_limit_only(void)
     REQUIRE(strcmp(loop_describe(l), unlimited) == 0);
     loop_free(l);
     arena_free(arena);
-    free(unlimited);
     return 0;
 }
 
