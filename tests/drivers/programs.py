@@ -116,4 +116,7 @@ DRIVERS = [
     python("asyncpg"),
     go("pgx"),
     go("pq"),
+    Driver("tokio-postgres", tools=["cargo"], run=["{made}/debug/tokio-postgres-driver"],
+           fetch=[["cargo", "fetch", "-q", "--locked"]],
+           build=[["cargo", "build", "-q", "--offline", "--locked"]], variables={"CARGO_TARGET_DIR": "{made}"}),
 ]
