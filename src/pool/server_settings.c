@@ -5,6 +5,15 @@
 #include "weir/pool/server.h"
 #include "weir/pool/settable.h"
 
+/* Reported, and not as at its login. */
+static bool is_changed(const struct server *s, const struct pair *there)
+{
+    struct span at_login;
+
+    return settable_has(there->name) && greeting_get(s->greeting, there->name, &at_login) &&
+           !span_equal(at_login, there->value);
+}
+
 bool server_settings_put(struct server *s, const struct pairs *set)
 {
     struct pairs now = {0};
@@ -13,7 +22,7 @@ bool server_settings_put(struct server *s, const struct pairs *set)
     bool ok = pairs_copy(&now, set);
 
     while (ok && pairs_next(&s->settings, &at, &pair))
-        if (!settable_has(pair.name))
+        if (!settable_has(pair.name) || (is_changed(s, &pair) && !pairs_has(set, pair.name)))
             ok = pairs_put(&now, pair.name, pair.value);
     if (!ok) {
         pairs_fini(&now);
@@ -43,13 +52,11 @@ void server_settings_forget(struct server *s)
 
 bool server_settings_are_new(const struct server *s, const struct pairs *set)
 {
-    struct span at_login;
     struct pair pair;
     size_t at = 0;
 
     while (pairs_next(&s->settings, &at, &pair))
-        if (settable_has(pair.name) && greeting_get(s->greeting, pair.name, &at_login) &&
-            !span_equal(at_login, pair.value) && !pairs_has(set, pair.name))
+        if (is_changed(s, &pair) && !pairs_has(set, pair.name))
             return true;
     return false;
 }

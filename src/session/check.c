@@ -97,6 +97,8 @@ static bool note_taken(struct client *c, struct server *s)
         if (!pairs_put(&k->wanted, pair.name, spelling))
             return false;
     }
+    if (server_settings_are_new(s, &k->wanted))
+        s->is_distrusted = true;
     return pairs_copy(&k->startup, &k->wanted) && server_settings_put(s, &k->wanted);
 }
 
@@ -106,6 +108,14 @@ static void refuse(struct client *c, struct words words)
     const struct pgw_report report = words_report(&words, "FATAL");
 
     client_refuse_as(c, &report);
+}
+
+static void give_back(struct thread *self, struct server *s)
+{
+    if (s->is_distrusted)
+        pool_discard(self, s, true);
+    else
+        pool_release(self, s);
 }
 
 static void finish(struct client *c)
@@ -124,7 +134,7 @@ static void finish(struct client *c)
     } else {
         part(c);
         stream_detach(&s->stream);
-        pool_release(c->thread, s);
+        give_back(c->thread, s);
     }
     if (refused)
         refuse(c, l->words);
@@ -254,20 +264,20 @@ static bool is_empty(struct difference d)
 
 /* What others have set is reset first: a value may be relative to what there is. ("ISO" leaves the
  * order of day and month.) False: no memory. */
-static bool make_as_at_login(struct server *s)
+static bool make_as_at_login(struct server *s, const struct pairs *nothing)
 {
-    const struct pairs nothing = {.len = 0};
-    const struct difference d = {.wanted = &nothing,
+    const struct difference d = {.wanted = nothing,
                                  .there = &s->settings,
                                  .greeting = s->greeting,
                                  .doubted = s->settings_doubted};
 
-    return is_empty(d) || (settings_send(s, &d, false) && server_settings_put(s, &nothing));
+    return is_empty(d) || (settings_send(s, &d, false) && server_settings_put(s, nothing));
 }
 
 /* False: no memory. */
 static bool ask(struct server *s, const struct pairs *startup)
 {
+    const struct pairs nothing = {.len = 0};
     struct difference d = {.wanted = startup,
                            .there = &s->settings,
                            .greeting = s->greeting,
@@ -275,8 +285,9 @@ static bool ask(struct server *s, const struct pairs *startup)
 
     if (is_empty(d))
         return true;
-    if (!make_as_at_login(s))
+    if (!make_as_at_login(s, &nothing))
         return false;
+    d.there = &nothing;
     d.doubted = s->settings_doubted;
     return settings_send(s, &d, false);
 }

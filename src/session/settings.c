@@ -442,10 +442,15 @@ void settings_ready(struct client *c)
 
 void settings_answered(struct client *c, uint8_t letter)
 {
+    struct client_settings *k = &c->settings;
+
     if (letter == PGW_B_COMMAND_COMPLETE)
-        c->settings.n_done++;
-    if (letter == PGW_B_READY_FOR_QUERY)
-        c->settings.is_applying = false;
+        k->n_done++;
+    if (letter != PGW_B_READY_FOR_QUERY)
+        return;
+    k->is_applying = false;
+    if (!k->is_in_block && server_settings_are_new(c->server, &k->wanted))
+        c->server->is_distrusted = true; /* the next login tells the new default to all */
 }
 
 /* The value whose statement failed is wanted no more. Class 57 is somebody's intervention: a cancel

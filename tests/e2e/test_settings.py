@@ -182,6 +182,42 @@ class FollowTest(SettingsCase):
                     self.assertEqual(two.value("show TimeZone"), "Asia/Tokyo")
                     servers.change()
 
+    def test_a_default_that_changes_behind_a_setting(self):
+        """The server does not say so before the setting is undone, or not at all where its default becomes
+        just that: who comes next is told, and greeted."""
+        self.relay()
+        one, two = self.client(), self.client(TimeZone="Asia/Tokyo")
+        self.addCleanup(postgres.psql, "select pg_reload_conf()", user="postgres")
+        self.addCleanup(postgres.psql, "alter system reset TimeZone", user="postgres")
+        for now in "Europe/Berlin", "Asia/Tokyo", "Asia/Seoul":
+            postgres.psql(f"alter system set TimeZone = '{now}'", user="postgres")
+            postgres.psql("select pg_reload_conf()", user="postgres")
+            wait_until(lambda: two.value("select reset_val from pg_settings where name = 'TimeZone'") == now)
+            two.query("select 1")
+            for expected in [f"TimeZone\0{now}\0".encode()], [], []:
+                answer = one.query("show TimeZone")
+                self.assertEqual((answer.value, told(answer.messages)), (now, expected))
+            self.assertEqual(self.client().parameters["TimeZone"], now)
+            self.assertEqual(two.value("show TimeZone"), "Asia/Tokyo")
+
+    def test_a_default_that_changes_before_a_login(self):
+        """That asks a server what it says to its settings."""
+        self.relay()
+        two = self.client(TimeZone="Asia/Tokyo")
+        self.addCleanup(postgres.psql, "select pg_reload_conf()", user="postgres")
+        self.addCleanup(postgres.psql, "alter system reset TimeZone", user="postgres")
+        for now in "Europe/Berlin", "Asia/Tokyo":
+            postgres.psql(f"alter system set TimeZone = '{now}'", user="postgres")
+            postgres.psql("select pg_reload_conf()", user="postgres")
+            wait_until(lambda: two.value("select reset_val from pg_settings where name = 'TimeZone'") == now)
+            client = self.client(options=f"-c work_mem={len(now)}MB")
+            seen = client.parameters["TimeZone"]
+            for _ in range(2):
+                answer = client.query("show TimeZone")
+                seen = ([body.split(b"\0")[1].decode() for body in told(answer.messages)] + [seen])[0]
+                self.assertEqual((answer.value, seen), (now, now))
+            self.assertEqual(self.client().parameters["TimeZone"], now)
+
     SCRIPT = (
         "set TimeZone = 'Asia/Tokyo'", "show TimeZone", "reset TimeZone", "show TimeZone",
         "begin", "set TimeZone = 'Asia/Tokyo'", "rollback", "show TimeZone",

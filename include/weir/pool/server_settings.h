@@ -12,14 +12,16 @@
 
 struct server;
 
-/* It has these, beside what nobody can set. False: no memory, and nothing has changed. */
+/* It was given these, and all else was reset. What it reports is as it was until it reports the
+ * change: it does not where its default has become just that. False: no memory, and nothing has
+ * changed. */
 NODISCARD bool server_settings_put(struct server *s, const struct pairs *set);
 
 /* Nothing is set on it any more. */
 void server_settings_forget(struct server *s);
 
 /* What it has reported, and nobody has set, must be what it told at its login. Else its defaults
- * have changed. set: all that is set on it. */
+ * have changed. set: all that is set on it, and its answers to that have come. */
 bool server_settings_are_new(const struct server *s, const struct pairs *set);
 
 #endif
