@@ -135,10 +135,9 @@ static bool completed(struct client *c, struct pgw_span tag, uint32_t cookie)
     return settings_completed(c, tag, is_small_set);
 }
 
-/* Settings follow their client (settings.h): what becomes of the message because of that. */
-static enum pgw_reply_judgement judge_settings(struct client *c, uint8_t letter,
-                                               struct pgw_span head, uint32_t cookie,
-                                               enum pgw_reply_judgement judgement)
+/* The session's state is the client's: what becomes of the message because of that. */
+static enum pgw_reply_judgement judge_state(struct client *c, uint8_t letter, struct pgw_span head,
+                                            uint32_t cookie, enum pgw_reply_judgement judgement)
 {
     bool is_ours = cookie == SETTINGS_COOKIE;
 
@@ -152,6 +151,8 @@ static enum pgw_reply_judgement judge_settings(struct client *c, uint8_t letter,
         c->settings.is_undoing = true;
     else if (letter == PGW_B_PARAMETER_STATUS)
         return settings_reported(c, head, judgement);
+    else if (letter == PGW_B_NOTIFICATION_RESPONSE && !suspect_notified(c))
+        return PGW_REPLY_DROP;
     else if (letter == PGW_B_READY_FOR_QUERY && judgement == PGW_REPLY_PASS &&
              c->phase == CLIENT_ACTIVE)
         settings_ready(c);
@@ -177,7 +178,7 @@ static enum pgw_reply_judgement judge_other(struct run *r, uint8_t letter, struc
     struct client *c = r->c;
     bool is_ours = verdict->cookie == SETTINGS_COOKIE;
 
-    judgement = judge_settings(c, letter, head, verdict->cookie, judgement);
+    judgement = judge_state(c, letter, head, verdict->cookie, judgement);
     if (is_ours || judgement == PGW_REPLY_VIOLATION)
         return judgement;
     if (letter == PGW_B_COMMAND_COMPLETE)

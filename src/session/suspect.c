@@ -76,7 +76,7 @@ void suspect_linked(struct client *c, bool is_anothers)
 {
     struct suspicion *u = &c->suspicion;
 
-    u->unknown_names = u->changes_settings = u->has_private = u->resets = false;
+    u->unknown_names = u->changes_settings = u->has_private = u->listens = u->resets = false;
     u->binds_small_set = u->scans = u->has_sent = false;
     u->finds_sequences = is_anothers;
     if (u->reads_sequences)
@@ -229,7 +229,17 @@ void suspect_completed(struct client *c, struct pgw_span tag, bool is_small_set)
         return;
     if (kinds & STATE_BIT(STATE_LOCKS)) /* DO, CALL: nobody knows what they do */
         c->suspicion.unknown_names = true;
+    if (kinds & STATE_BIT(STATE_CHANNELS))
+        c->suspicion.listens = true;
     c->server->suspected |= (uint16_t)kinds;
+}
+
+bool suspect_notified(struct client *c)
+{
+    if (c->suspicion.listens || client_keeps_server(c))
+        return true;
+    c->server->suspected |= STATE_BIT(STATE_CHANNELS);
+    return false;
 }
 
 /* ---- what it means for statements ---- */

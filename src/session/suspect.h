@@ -35,6 +35,7 @@ struct suspicion {
     bool unknown_prepared; /* the same of its SQL-level prepared statements */
     bool changes_settings; /* it has sent what may change them, since the server was linked */
     bool has_private;      /* that, or what makes temporary relations: texts mean other things */
+    bool listens;          /* a LISTEN, DO or CALL of it was carried out there */
     bool resets;           /* it has sent a RESET or DISCARD, perhaps not answered yet */
     bool reads_sequences;  /* it has once asked for the session's last sequence value */
     bool finds_sequences;  /* and on this server that may be another client's */
@@ -71,6 +72,10 @@ uint32_t suspect_executed(struct client *c, struct pgw_span head);
 
 /* A CommandComplete came for the client. is_small_set: it answers one. */
 void suspect_completed(struct client *c, struct pgw_span tag, bool is_small_set);
+
+/* A notification came. Is it the client's own? Else somebody has left a LISTEN on the server that no
+ * text and no tag has shown. */
+bool suspect_notified(struct client *c);
 
 /* Which context statements have that are parsed now, since nobody can say what the settings are, or
  * since tables of this session hide others; 0: one can say. Others never have the same. */

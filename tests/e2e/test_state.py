@@ -24,6 +24,8 @@ def setUpModule():
             $$ begin perform pg_advisory_lock(7); end $$;
         create function hides_a_setting() returns void language plpgsql as
             $$ begin perform set_config('work_mem', '77MB', false); end $$;
+        create function hides_a_listen() returns void language plpgsql as
+            $$ begin execute 'listen c'; end $$;
         create procedure sets() language plpgsql as
             $$ begin set work_mem = '66MB'; end $$;
     """, user="postgres")
@@ -398,6 +400,20 @@ class CleanedTest(StateCase):
         for _, question in self.KINDS:
             self.assertEqual(one(other, question), "0")
         self.assertEqual(one(owner, "show work_mem"), "5MB")
+
+    def test_notifications(self):
+        """Who listens is notified within its transaction; nobody is of what another has hidden."""
+        def notified(client, sql):
+            return [message.letter for message in client.query(sql).messages].count("A")
+        owner, other = self.pair()
+        self.run_sql(owner, "begin; listen c; notify c")
+        self.assertEqual(notified(owner, "commit"), 1)
+        self.run_sql(owner, "begin", "do $$ begin listen c; end $$", "notify c")
+        self.assertEqual(notified(owner, "commit"), 1)
+        self.run_sql(owner, "select hides_a_listen()")
+        self.assertEqual(one(other, "select count(*) from pg_listening_channels()"), "1")
+        self.assertEqual(notified(other, "notify c"), 0)
+        self.assertEqual(one(other, "select count(*) from pg_listening_channels()"), "0")
 
     def test_client_that_vanishes(self):
         self.relay()
