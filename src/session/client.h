@@ -119,7 +119,7 @@ struct client {
     bool draining;          /* the server is not read: the client has too much unsent */
     bool leaving;           /* graceful stop: ends with its transaction */
     bool refused_block;     /* statement mode: it began a transaction block */
-    bool cancelled;         /* while it waited: its first message is answered with 57014 */
+    bool cancelled;         /* while it waited: see relay_cancel() */
     bool lost_count;        /* it cannot be known which answers are to come */
     bool short_of_memory;   /* an answer could not be made: it ends */
     bool cancel_behind;     /* its server is to be cancelled, but not what weir does there first */

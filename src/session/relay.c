@@ -101,7 +101,7 @@ static bool answer_alone(struct client *c, uint8_t letter)
     }
     if (!(rule->flags & PGW_ANSWERED))
         return true; /* Flush, or late ends of a COPY that failed: PostgreSQL drops them too */
-    if (c->cancelled)
+    if (c->cancelled && letter != PGW_F_CLOSE)
         answer_cancelled(c, letter);
     else if (!c->skipping)
         return false;
@@ -215,6 +215,10 @@ static void pump(struct client *c)
         held_consume(c, data.len - rest.len);
         if (rest.len == data.len)
             break; /* not even the first message */
+    }
+    if (c->cancelled && c->phase == CLIENT_ACTIVE) { /* what is behind a Close, and runs now */
+        c->cancelled = false;
+        link_cancel(c);
     }
     link_read_client(c);
 }
@@ -494,14 +498,25 @@ void relay_stop(struct client *c)
         client_refuse(c, PGW_STATE_ADMIN_SHUTDOWN, "weir is shutting down");
 }
 
+static bool begins_with_close(const struct client *c)
+{
+    struct span data;
+
+    return held_peek(c, &data) && data.len > 0 && data.ptr[0] == PGW_F_CLOSE;
+}
+
+/* What waits for a server is answered without one. But a Close takes no time: drivers send it in
+ * front of what is really to be stopped, and so that is cancelled once it runs. */
 void relay_cancel(struct client *c)
 {
     if (c->phase == CLIENT_ACTIVE) {
         link_cancel(c);
-    } else if (c->phase == CLIENT_WAITING) {
+    } else if (c->phase == CLIENT_WAITING || c->phase == CLIENT_PARTING) {
+        c->cancelled = c->held.len > 0;
+        if (c->phase == CLIENT_PARTING || begins_with_close(c))
+            return;
         pool_leave(c->pool, c->thread, &c->waiter);
         loop_timer_clear(c->thread->loop, &c->timer);
-        c->cancelled = true;
         client_move(c, CLIENT_IDLE);
         relay_resume(c);
     }

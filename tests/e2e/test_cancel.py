@@ -11,8 +11,8 @@ import unittest
 from pooling import Pooling, database, scaled
 from postgres import Postgres
 from relay import Relay
-from scripted_server import ScriptedServer, error, one_row, ready
-from wire import query
+from scripted_server import ScriptedServer, command_complete, error, one_row, ready
+from wire import SYNC, bind, close, execute, frame, parse, query
 
 CANCELS = os.environ["WEIR_CANCELS"]
 SEED = 9
@@ -64,6 +64,52 @@ class CancelTest(unittest.TestCase):
         session.send(one_row("1") + ready("T"))  # it had ended before
         self.assertEqual(client.answer().status, "T")
         self.check_held(client, session, 1)
+
+    def check_behind_a_close(self, asked, letters, answer):
+        """Drivers close a statement and go on in the same breath: that is what is to be stopped, not the Close."""
+        busy = self.relay()
+        session = self.server.session(0)
+        busy.send(query("select 1"))
+        session.wait_for("Q")
+        client = self.enterContext(self.weir.client())
+        client.send(asked)
+        self.let_weir_see_it()
+        client.cancel()
+        self.let_weir_see_it()
+        session.send(one_row("1") + ready("I"))
+        self.assertEqual(busy.answer().value, "1")
+        self.server.wait_for_cancels(1)
+        session.wait_until(lambda: session.letters()[1:] == letters, letters)
+        session.send(answer)
+        return client
+
+    def test_query_behind_a_close(self):
+        client = self.check_behind_a_close(close("S", "old") + SYNC + query("select pg_sleep(30)"), "CSQ",
+                                           frame("3") + ready("I") + CANCELLED + ready("I"))
+        self.assertEqual(client.answer().errors, [])
+        self.assertEqual(client.answer().sqlstate, "57014")
+
+    def test_batch_behind_a_close(self):
+        batch = parse("select pg_sleep(30)") + bind() + execute() + SYNC
+        client = self.check_behind_a_close(close("S", "old") + batch, "CPBES",
+                                           frame("3") + frame("1") + frame("2") + CANCELLED + ready("I"))
+        self.assertEqual(client.answer().sqlstate, "57014")
+
+    def test_query_while_the_server_is_looked_at(self):
+        """The client has its answer already; weir asks what that has left behind."""
+        client = self.relay()
+        session = self.server.session(0)
+        client.send(query("listen news"))
+        session.wait_for("Q")
+        session.send(command_complete("LISTEN") + ready("I"))
+        self.assertEqual(client.answer().errors, [])
+        session.wait_until(lambda: len(session.letters()) > 1, "a question")
+        client.send(query("select 1"))
+        self.let_weir_see_it()
+        client.cancel()
+        self.let_weir_see_it()
+        session.finish()
+        self.assertEqual(client.answer().sqlstate, "57014")
 
     def test_lost_client_whose_query_had_not_begun(self):
         """PostgreSQL ignores a request that comes while the backend waits for a query, even if that is
