@@ -119,4 +119,12 @@ DRIVERS = [
     Driver("tokio-postgres", tools=["cargo"], run=["{made}/debug/tokio-postgres-driver"],
            fetch=[["cargo", "fetch", "-q", "--locked"]],
            build=[["cargo", "build", "-q", "--offline", "--locked"]], variables={"CARGO_TARGET_DIR": "{made}"}),
+    # A quick start and little memory are worth more here than speed later on.
+    Driver("pgjdbc", tools=["mvn", "java", "javac"],
+           run=["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", "{made}/classes:{made}/jars/*", "Main"],
+           fetch=[["rm", "-rf", "{made}/jars", "{made}/classes"],
+                  ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime",
+                   "-DoutputDirectory={made}/jars"]],
+           build=[["javac", "-Xlint:all", "-Werror", "-d", "{made}/classes", "-cp", "{made}/jars/*",
+                   "Main.java", "Mixed.java"]]),
 ]

@@ -56,7 +56,8 @@ class DriversTest(unittest.TestCase):
 
     def started(self, weir, postgres, driver):
         environment = weir.environment(postgres) | driver.environment() | {
-            "PGPORT": str(postgres.port if DIRECT else weir.port), "PGDATABASE": driver.name, "PGSSLMODE": "disable", "WEIR_SECONDS": str(SECONDS), "WEIR_SEED": str(SEED),
+            "PGPORT": str(postgres.port if DIRECT else weir.port), "PGDATABASE": driver.name,
+            "PGSSLMODE": "disable", "WEIR_SECONDS": str(SECONDS), "WEIR_SEED": str(SEED),
             "WEIR_CONNECTIONS": str(CONNECTIONS), "WEIR_MIX": " ".join(f"{kind}={n}" for kind, n in MIX.items())}
         return self.enterContext(Process(["setpriv", "--pdeathsig", "KILL", *driver.command()], env=environment))
 

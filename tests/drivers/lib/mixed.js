@@ -105,16 +105,19 @@ const refused = async (promise, code) => {
   if (error.code !== code) throw error
 }
 
-// The query of this promise is cancelled after `delay` ms, and again while that was too early.
+// The query of this promise is cancelled after `delay` ms, and again while that was too early. `cancel`
+// returns a promise of its end, from which on it can hit no other query.
 const cancelled = async (promise, cancel, delay) => {
+  const ends = []
   let repeated
   const first = setTimeout(() => {
-    cancel()
-    repeated = setInterval(cancel, 500)
+    ends.push(cancel())
+    repeated = setInterval(() => ends.push(cancel()), 500)
   }, delay)
   await refused(promise, '57014')
   clearTimeout(first)
   clearInterval(repeated)
+  await Promise.all(ends)
 }
 
 module.exports = { run, cancelled, equal, refused, CONNECTIONS }

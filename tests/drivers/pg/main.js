@@ -1,6 +1,7 @@
 // node-postgres: half of the connections are Clients, half come from a Pool.
 'use strict'
 
+const { once } = require('node:events')
 const { Client, Pool, Query } = require('pg')
 const { run, cancelled, equal, refused, CONNECTIONS } = require('../lib/mixed.js')
 
@@ -163,7 +164,11 @@ const operations = {
       const asked = new Promise((resolve, reject) => {
         const query = new Query('select pg_sleep(30)', (error) => (error ? reject(error) : resolve()))
         c.query(query)
-        cancel = () => new Client().cancel(c, query)
+        cancel = () => {
+          const canceller = new Client()
+          canceller.cancel(c, query)
+          return once(canceller.connection, 'end')
+        }
       })
       await cancelled(asked, cancel, w.below(20))
       await c.query("begin; set local statement_timeout = '5ms'")
