@@ -24,6 +24,8 @@ def setUpModule():
             $$ begin perform pg_advisory_lock(7); end $$;
         create function hides_a_setting() returns void language plpgsql as
             $$ begin perform set_config('work_mem', '77MB', false); end $$;
+        create function hides_a_reported_setting() returns void language plpgsql as
+            $$ begin perform set_config('TimeZone', 'Asia/Tokyo', false); end $$;
         create function hides_a_listen() returns void language plpgsql as
             $$ begin execute 'listen c'; end $$;
         create procedure sets() language plpgsql as
@@ -86,6 +88,13 @@ class SettingsTest(StateCase):
                 ("/* of an application */ set lock_timeout = 5", "lock_timeout", "5ms", "0"),
                 ("set App.Tenant = 'it''s é'", "app.tenant", "it's é", ""),
                 ("begin; set app.other = 'x'; commit", "app.other", "x", ""),
+                ("set session characteristics as transaction isolation level serializable",
+                 "default_transaction_isolation", "serializable", "read committed"),
+                ("set temp_tablespaces = pg_default", "temp_tablespaces", "pg_default", ""),
+                ("set plan_cache_mode = force_custom_plan", "plan_cache_mode", "force_custom_plan", "auto"),
+                ("set idle_in_transaction_session_timeout = '99s'", "idle_in_transaction_session_timeout", "99s", "0"),
+                ("set client_min_messages = warning", "client_min_messages", "warning", "notice"),
+                ("select public.hides_a_reported_setting()", "TimeZone", "Asia/Tokyo", one(other, "show TimeZone")),
                 ("select set_config('app.third', 'y', false)", "app.third", "y", ""),
                 ("do $$ begin set enable_seqscan = off; end $$", "enable_seqscan", "off", "on"),
                 ("call public.sets()", "work_mem", "66MB", "4MB")):
@@ -313,7 +322,15 @@ class CleanedTest(StateCase):
         ("create table pg_temp.left_behind (a int)", "select count(*) from pg_class where relname = 'left_behind'"),
         (r'create table U&"pg\005ftemp".left_behind (a int)',
          "select count(*) from pg_class where relname = 'left_behind'"),
+        ("create temp view left_behind as select 1", "select count(*) from pg_class where relname = 'left_behind'"),
+        ("create temp sequence left_behind", "select count(*) from pg_class where relname = 'left_behind'"),
+        ("create type pg_temp.left_behind as (a int)", "select count(*) from pg_type where typname = 'left_behind'"),
+        ("create function pg_temp.left_behind() returns int language sql as 'select 1'",
+         "select count(*) from pg_proc where proname = 'left_behind'"),
         ("select pg_advisory_lock(7)", "select count(*) from pg_locks where locktype = 'advisory'"),
+        ("select pg_try_advisory_lock_shared(7, 8)", "select count(*) from pg_locks where locktype = 'advisory'"),
+        ("set idle_session_timeout = '99s'",
+         "select count(*) from pg_settings where name = 'idle_session_timeout' and source = 'session'"),
         ("listen left_behind", "select count(*) from pg_listening_channels()"),
         ("declare left_behind cursor with hold for select 1", "select count(*) from pg_cursors where is_holdable"),
     )
@@ -332,8 +349,10 @@ class CleanedTest(StateCase):
                 self.check(owner, other, text, question, leave)
         self.assertEqual(locks(), [])
         counts = self.state()
-        self.assertEqual([counts[kind]["cleaned"] for kind in ("temp", "locks", "channels", "cursors")],
-                         ["4", "1", "1", "1"])
+        self.assertEqual([(kind, row["cleaned"]) for kind, row in counts.items() if row["cleaned"] != "0"],
+                         [("settings", "1"), ("temp", "8"), ("locks", "2"), ("channels", "1"), ("cursors", "1")])
+        self.assertEqual([(kind, row["moved"], row["undetected"]) for kind, row in counts.items()],
+                         [(kind, "0", "0") for kind in counts])
 
     def test_simple(self):
         self.check_all(self.run_sql)
@@ -393,9 +412,10 @@ class CleanedTest(StateCase):
 
     def test_all_at_once(self):
         owner, other = self.pair()
-        owner.send(*[query(text) for text, _ in self.KINDS if "into" not in text and "create table" not in text],
+        owner.send(*[query(text) for text, _ in self.KINDS
+                     if text.startswith(("create temp table", "select pg", "set", "listen", "declare"))],
                    query("set work_mem = '5MB'"), query("select 1"))
-        for _ in range(6):
+        for _ in range(8):
             self.assertIsNone(owner.answer().sqlstate)
         for _, question in self.KINDS:
             self.assertEqual(one(other, question), "0")
@@ -460,6 +480,82 @@ class SequencesTest(StateCase):
         self.assertEqual(self.run_batch(owner, "select currval('own')").value, "2")
         self.run_sql(other, "begin")
         self.assertEqual(one(other, "select currval('own')"), "55000")
+
+
+class EndsTest(StateCase):
+    """What PostgreSQL ends with its transaction needs no question."""
+
+    TEXTS = (
+        "begin; lock table t; commit", "begin; declare c cursor for select 1; fetch c; commit",
+        "begin; set transaction isolation level serializable; set local work_mem = '9MB'; commit",
+        "begin isolation level repeatable read; select pg_export_snapshot(); commit",
+        "begin; select lo_open(lo_create(0), 131072); commit", "select pg_advisory_xact_lock(7)", "notify c",
+    )
+
+    def test_ends(self):
+        owner, other = self.pair()
+        for text in self.TEXTS:
+            self.run_sql(owner, text)
+            self.run_sql(other, "select 1")
+        self.assertEqual([row for row in self.state().values() if {row["moved"], row["cleaned"]} != {"0"}], [])
+
+
+class DifferencesTest(StateCase):
+    """From PostgreSQL: what docs/transaction-mode.md says of them."""
+
+    # what the owner does, what the other asks, and what the owner: the answers
+    TABLE = (
+        ("set app.once = '1'", "select current_setting('app.once', true)", "", "1"),
+        ("select set_config('app.' || 'computed', '1', false)", "select current_setting('app.computed', true)", "", ""),
+        ("select hides_a_setting()", "show work_mem", "77MB", "77MB"),
+        ("reset work_mem", "show work_mem", "4MB", "4MB"),
+        ("prepare p as select 1; select 2", "execute p", "26000", "26000"),
+    )
+
+    def test_table(self):
+        owner, other = self.pair()
+        for text, question, others, own in self.TABLE:
+            with self.subTest(text):
+                self.run_sql(owner, text)
+                self.assertEqual(one(other, question), others)
+                self.assertEqual(one(owner, question), own)
+
+    def test_sequences_within_a_transaction(self):
+        owner, other = self.pair()
+        value = one(owner, "select nextval('s')")
+        self.run_sql(other, "begin")
+        self.assertEqual(one(other, "select lastval()"), value)
+        self.run_sql(other, "commit")
+        self.run_sql(owner, "select nextval('s')")
+        self.assertEqual(one(other, "select lastval()"), "55000")
+
+    def test_startup_packet(self):
+        self.relay()
+        client = self.client(role="r", TimeZone="Europe/Paris")
+        zone = one(self.client(), "show TimeZone")
+        self.run_sql(client, "set role none")
+        self.assertEqual(one(client, "select current_user"), "r")
+        self.assertEqual(one(client, "reset TimeZone; show TimeZone"), zone)
+        self.assertEqual(one(client, "show TimeZone"), "Europe/Paris")
+
+    def test_execute_of_the_protocols(self):
+        owner = self.pair()[0]
+        owner.send(parse("select 5", "p"), SYNC)
+        self.assertIsNone(owner.answer().sqlstate)
+        self.assertEqual(one(owner, "execute p"), "26000")
+        self.run_sql(owner, "prepare q as select 6")
+        owner.send(bind(name="q"), execute(), SYNC)  # the other way round it does
+        self.assertEqual(owner.answer().value, "6")
+
+    def test_definitions_that_change_elsewhere(self):
+        owner, other = self.pair()
+        postgres.psql("create table changes (a int); grant all on changes to app")
+        for client, name, expected in (owner, "p", [None]), (owner, "p", ["0A000", None]), (other, "q", [None]):
+            for sqlstate in expected:
+                client.send(*[parse("select * from changes", name)] * (expected == [None]), bind(name=name), execute(), SYNC)
+                self.assertEqual(client.answer().sqlstate, sqlstate)
+            if name == "p" and expected == [None]:
+                postgres.psql("alter table changes add b int", user="postgres")
 
 
 class PreparedTest(StateCase):
