@@ -22,11 +22,12 @@
 #include "weir/base/span.h"
 #include "weir/pool/inspect.h"
 
-/* What is longer, or more, does not move: a setting is reset, a statement deallocated. */
-#define LEFTOVERS_VALUE_MAX 16384        /* bytes of a setting's value */
-#define LEFTOVERS_TEXT_MAX 65536         /* of a statement's text */
-#define LEFTOVERS_TOTAL_MAX (256U << 10) /* of all settings, and of all statements */
-#define LEFTOVERS_STATEMENTS_MAX 1000    /* above, the answer is TOO_MANY */
+/* What is longer, or more, does not move: a setting is reset, a statement deallocated. So this is
+ * what a client may take along, which no key of the configuration bounds. */
+#define LEFTOVERS_VALUE_MAX 16384       /* bytes of a setting's value */
+#define LEFTOVERS_TEXT_MAX 16384        /* of a statement's text */
+#define LEFTOVERS_TOTAL_MAX (32U << 10) /* of all settings, and of all statements */
+#define LEFTOVERS_STATEMENTS_MAX 1000   /* above, the answer is TOO_MANY */
 
 /* Kinds that can be asked about. */
 #define LEFTOVERS_ASKED (STATE_ALL & ~STATE_BIT(STATE_SEQUENCES))

@@ -140,8 +140,7 @@ static bool take(struct pairs *to, const struct pairs *found)
 
     pairs_clear(to);
     for (size_t at = 0; pairs_next(found, &at, &pair) && n < SQL_PREPARED_MAX; n++)
-        if (to->len + pair.name.len + pair.value.len <= SQL_PREPARED_BYTES &&
-            !pairs_put(to, pair.name, pair.value))
+        if (!pairs_put(to, pair.name, pair.value))
             return false;
     return true;
 }

@@ -23,10 +23,7 @@ struct inspect_found;
 /* The cookies of our Queries' replies: that of a DEALLOCATE, and from the next on those of PREPAREs
  * in the order of their names. */
 #define SQL_PREPARED_COOKIE UINT32_C(0xc0000000)
-#define SQL_PREPARED_MAX 256
-
-/* Bytes of names and texts that one client may take along. What is beyond is deallocated. */
-#define SQL_PREPARED_BYTES (UINT32_C(128) << 10)
+#define SQL_PREPARED_MAX 256 /* of one client */
 
 /* A server was linked. Where there is no memory, c->short_of_memory is set. */
 void sql_prepared_apply(struct client *c);

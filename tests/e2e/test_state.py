@@ -623,6 +623,22 @@ class PreparedTest(StateCase):
         self.assertIn(one(owner, "execute a"), ("26000", "42P01"))
         self.assertEqual(one(owner, "execute b"), "5")
 
+    def test_too_much(self):
+        """What a client takes along is bounded: the rest, or what is too long, stays nowhere."""
+        owner, other = self.pair()
+        for name in "abc":
+            self.run_sql(owner, f"prepare {name} as select '{name * 12000}'",
+                         f"select set_config('app.{name}', repeat('{name}', 12000), false)")
+        self.run_sql(owner, f"prepare d as select '{'d' * 17000}'",
+                     "select set_config('app.d', repeat('d', 17000), false)")
+        for client, n in (owner, 2), (other, 0):
+            kept = [name for name in "abcd" if one(client, f"execute {name}") == name * 12000]
+            self.assertEqual(len(kept), n)
+            self.assertEqual([one(client, f"execute {name}") for name in "abcd" if name not in kept], ["26000"] * (4 - n))
+            kept = [name for name in "abcd" if one(client, f"select current_setting('app.{name}', true)")]
+            self.assertEqual(len(kept), n)
+        self.assertEqual({row["cleaned"] for kind, row in self.state().items() if kind in ("settings", "statements")}, {"2"})
+
     def test_several_statements_in_one_text(self):
         """Its text would do more than prepare: it stays nowhere."""
         owner, other = self.pair()
