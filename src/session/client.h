@@ -122,7 +122,7 @@ struct client {
     bool cancelled;         /* while it waited: see relay_cancel() */
     bool lost_count;        /* it cannot be known which answers are to come */
     bool short_of_memory;   /* an answer could not be made: it ends */
-    bool cancel_behind;     /* its server is to be cancelled, but not what weir does there first */
+    bool cancel_behind;     /* its server is to be cancelled, but not what it does there first */
     bool skipping;          /* the rest of a cancelled batch, up to its Sync */
     uint8_t lost_step;      /* CLIENT_LOST: see lost.c */
     uint8_t lost_cancels;   /* CLIENT_LOST: how often its query was to be stopped */

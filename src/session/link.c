@@ -220,7 +220,7 @@ void link_cancel(struct client *c)
 {
     const struct pgw_reply_queue *q = &c->server->replies;
 
-    c->cancel_behind = pgw_reply_is_of_relay(q);
+    c->cancel_behind = pgw_reply_is_of_relay(q) || pgw_reply_is_closing(q);
     if (pgw_reply_is_owed(q) && !c->cancel_behind)
         (void)pool_cancel(c->thread, c->server);
 }

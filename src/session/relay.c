@@ -195,6 +195,18 @@ static bool may_go_on(const struct client *c)
     return !is_deaf(c) && !held_back && pgw_reply_room(q) >= SERVER_REPLIES / 2;
 }
 
+/* Cancelled while it waited with Closes: is what was behind them with a server now? If it is held
+ * back behind their Sync, it will be answered without one. */
+static void cancel_what_runs(struct client *c)
+{
+    bool runs = c->phase == CLIENT_ACTIVE && !pgw_reply_is_trifling(&c->server->replies);
+
+    if (runs)
+        link_cancel(c);
+    if (runs || c->held.len == 0)
+        c->cancelled = false;
+}
+
 /* Goes on with what is held. */
 static void pump(struct client *c)
 {
@@ -216,10 +228,8 @@ static void pump(struct client *c)
         if (rest.len == data.len)
             break; /* not even the first message */
     }
-    if (c->cancelled && c->phase == CLIENT_ACTIVE) { /* what is behind a Close, and runs now */
-        c->cancelled = false;
-        link_cancel(c);
-    }
+    if (c->cancelled)
+        cancel_what_runs(c);
     link_read_client(c);
 }
 

@@ -16,6 +16,7 @@ from wire import SYNC, bind, close, execute, frame, parse, query
 
 CANCELS = os.environ["WEIR_CANCELS"]
 SEED = 9
+CLOSED = close("S", "old")
 CANCELLED = error("57014", "canceling statement due to user request")
 
 
@@ -65,34 +66,57 @@ class CancelTest(unittest.TestCase):
         self.assertEqual(client.answer().status, "T")
         self.check_held(client, session, 1)
 
-    def check_behind_a_close(self, asked, letters, answer):
-        """Drivers close a statement and go on in the same breath: that is what is to be stopped, not the Close."""
-        busy = self.relay()
+    def ask_behind_a_close(self, asked, letters, meanwhile=lambda: None):
+        """Drivers close a statement and go on in the same breath: not the Close is to be stopped."""
+        busy = self.relay(pipeline_hold=0)
         session = self.server.session(0)
         busy.send(query("select 1"))
         session.wait_for("Q")
         client = self.enterContext(self.weir.client())
         client.send(asked)
         self.let_weir_see_it()
+        meanwhile()
         client.cancel()
         self.let_weir_see_it()
         session.send(one_row("1") + ready("I"))
         self.assertEqual(busy.answer().value, "1")
-        self.server.wait_for_cancels(1)
         session.wait_until(lambda: session.letters()[1:] == letters, letters)
-        session.send(answer)
-        return client
+        return client, session
+
+    def test_query_held_back_behind_a_close(self):
+        """Others wait, and so the client gives the server back at its Sync: no server is needed."""
+        waiting = []
+
+        def let_another_wait():
+            waiting.append(self.enterContext(self.weir.client()))
+            waiting[0].send(query("select 3"))
+            self.let_weir_see_it()
+
+        client, session = self.ask_behind_a_close(CLOSED + SYNC + query("select 2"), "CS",
+                                                  meanwhile=let_another_wait)
+        session.send(frame("3") + ready("I"))
+        self.assertEqual(client.answer().errors, [])
+        self.assertEqual(client.answer().sqlstate, "57014")
+        session.wait_for("Q", 2)
+        session.send(one_row("3") + ready("I"))
+        self.assertEqual(waiting[0].answer().value, "3")
+        self.assertEqual(self.server.cancels, [])
 
     def test_query_behind_a_close(self):
-        client = self.check_behind_a_close(close("S", "old") + SYNC + query("select pg_sleep(30)"), "CSQ",
-                                           frame("3") + ready("I") + CANCELLED + ready("I"))
+        client, session = self.ask_behind_a_close(CLOSED + SYNC + query("select 2"), "CSQ")
+        self.let_weir_see_it()
+        self.assertEqual(self.server.cancels, [])
+        session.send(frame("3") + ready("I"))
         self.assertEqual(client.answer().errors, [])
+        self.server.wait_for_cancels(1)
+        session.send(CANCELLED + ready("I"))
         self.assertEqual(client.answer().sqlstate, "57014")
 
     def test_batch_behind_a_close(self):
-        batch = parse("select pg_sleep(30)") + bind() + execute() + SYNC
-        client = self.check_behind_a_close(close("S", "old") + batch, "CPBES",
-                                           frame("3") + frame("1") + frame("2") + CANCELLED + ready("I"))
+        batch = parse("select 2") + bind() + execute() + SYNC
+        client, session = self.ask_behind_a_close(CLOSED + batch, "CPBES")
+        self.server.wait_for_cancels(1)
+        session.send(frame("3") + frame("1") + frame("2") + CANCELLED + ready("I"))
         self.assertEqual(client.answer().sqlstate, "57014")
 
     def test_query_while_the_server_is_looked_at(self):

@@ -190,6 +190,30 @@ static inline bool pgw_reply_is_of_relay(const struct pgw_reply_queue *q)
     return q->head != q->tail && q->ring[q->head & q->mask].way == PGW_REPLY_SWALLOW;
 }
 
+/* What the server is at is a batch of Closes alone, or of nothing, and more is owed behind it. */
+static inline bool pgw_reply_is_closing(const struct pgw_reply_queue *q)
+{
+    uint32_t i = q->head;
+
+    while (i != q->tail && q->ring[i & q->mask].kind == PGW_REPLY_CLOSE)
+        i++;
+    return i != q->tail && q->ring[i & q->mask].kind == PGW_REPLY_SYNC && i + 1 != q->tail;
+}
+
+/* Of the client's messages nothing but Closes and Syncs is owed for. */
+static inline bool pgw_reply_is_trifling(const struct pgw_reply_queue *q)
+{
+    uint32_t i = q->head;
+
+    for (; i != q->tail; i++) {
+        const struct pgw_reply_entry *e = &q->ring[i & q->mask];
+
+        if (e->way != PGW_REPLY_SWALLOW && e->kind != PGW_REPLY_CLOSE && e->kind != PGW_REPLY_SYNC)
+            return false;
+    }
+    return true;
+}
+
 /* A COPY has begun that waits for the client's data. */
 bool pgw_reply_is_copying_in(const struct pgw_reply_queue *q);
 
