@@ -154,9 +154,9 @@ static uint32_t suspect(struct client *c, const struct pgw_piece *p)
     if (client_keeps_server(c))
         return 0;
     if (p->type == PGW_F_QUERY)
-        return suspect_query(c, body, body.len == p->body_len) ? SMALL_SET_COOKIE : 0;
+        return suspect_query(c, body, p->body_len) ? SMALL_SET_COOKIE : 0;
     if (p->type == PGW_F_PARSE)
-        suspect_parse(c, body);
+        suspect_parse(c, body, p->body_len);
     if (p->type == PGW_F_FUNCTION_CALL)
         suspect_call(c, body);
     return p->type == PGW_F_EXECUTE ? suspect_executed(c, body) : 0;

@@ -138,8 +138,8 @@ static struct statement *intern(struct client *c, struct pgw_span parse)
 }
 
 /* Sent although the server may have it: it costs PostgreSQL what it costs without weir, and is
- * answered by it. */
-static enum renamed parse_unnamed(struct client *c, struct pgw_span parse, bool whole)
+ * answered by it. parse: of len bytes, or their beginning. */
+static enum renamed parse_unnamed(struct client *c, struct pgw_span parse, uint32_t len)
 {
     struct statement *s = NULL;
     struct name *name;
@@ -150,12 +150,12 @@ static enum renamed parse_unnamed(struct client *c, struct pgw_span parse, bool 
         return RENAME_WAIT;
     if (name != NULL)
         return parse_deallocate(c, name);
-    if (whole)
+    if (parse.len == len)
         s = intern(c, parse);
     if (s != NULL)
         suspect_statement(c, s);
     else
-        suspect_parse(c, parse);
+        suspect_parse(c, parse, len);
 
     const struct effect e = replace_unnamed(c, s, s != NULL ? s->id : effect_make_id(c));
 
@@ -230,7 +230,7 @@ static enum renamed parse(struct client *c, uint32_t body_len, struct pgw_span h
     if (prepares_of(c) == NULL)
         return RENAME_FAILED;
     if (name.len == 0)
-        return parse_unnamed(c, rest, head.len == body_len);
+        return parse_unnamed(c, rest, body_len - (uint32_t)(name.len + 1));
 
     struct name *taken = find(c, name);
 
@@ -383,9 +383,9 @@ static bool send_deallocate(struct client *c)
     return supply_send_head(c, PGW_F_QUERY, NULL, 0, pgw_span_str(text), 0);
 }
 
-static enum renamed query(struct client *c, struct pgw_span text, bool is_whole)
+static enum renamed query(struct client *c, struct pgw_span text, uint32_t body_len)
 {
-    bool is_small_set = suspect_query(c, text, is_whole);
+    bool is_small_set = suspect_query(c, text, body_len);
     enum deallocate what;
     struct name *name;
     bool waits, is_alone;
@@ -451,7 +451,7 @@ enum renamed rename_message(struct client *c, uint8_t type, uint32_t body_len, s
     if (is_skipped(c, type, head))
         return RENAME_AS_IT_IS;
     if (type == PGW_F_QUERY)
-        return query(c, head, head.len == body_len);
+        return query(c, head, body_len);
     if (pgw_read_names(type, head, head.len == body_len, &names) != PGW_READY ||
         names.statement.ptr == NULL) /* of a portal, or PostgreSQL will say what is wrong */
         return as_it_is(supply_note(c, kind, PGW_REPLY_FORWARD, NULL));

@@ -1,6 +1,9 @@
 /* What a client's messages may leave behind; see suspect.h. */
 #include "suspect.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "client.h"
 #include "link.h"
 #include "pgwire/endian.h"
@@ -10,6 +13,11 @@
 #include "weir/pool/statements.h"
 
 #define KINDS STATE_ALL
+
+/* A text that comes in pieces is kept until it is whole, for the names in it, unless it is longer;
+ * what those set is lost then. */
+#define CUT_MAX (UINT32_C(16) << 10)
+
 /* What is remembered of a PREPARE until its EXECUTE. */
 #define REMEMBERED (KINDS | TRACE_SETS | TRACE_NAMES | TRACE_SEQUENCES)
 
@@ -23,6 +31,7 @@ uint64_t suspect_share(uint64_t hash)
 void suspect_fini(struct suspicion *u)
 {
     pairs_fini(&u->names);
+    free(u->cut);
 }
 
 /* What lastval() and currval() would say is another client's. Only in front of all that this one
@@ -124,47 +133,94 @@ static unsigned scan(struct client *c, struct span bytes)
     return u->scan.found & ~before;
 }
 
-static void begin_scan(struct client *c, struct span head, bool is_whole)
+static void drop_cut(struct suspicion *u)
+{
+    free(u->cut);
+    u->cut = NULL;
+}
+
+static void keep_cut(struct suspicion *u, struct span piece)
+{
+    if (piece.len > u->cut_len - u->n_cut) { /* of another message: that one was held */
+        drop_cut(u);
+        return;
+    }
+    memcpy(u->cut + u->n_cut, piece.ptr, piece.len);
+    u->n_cut += (uint32_t)piece.len;
+}
+
+/* The first piece of a text of this length. Where there is no memory its names are not known. */
+static void begin_cut(struct suspicion *u, struct span head, uint32_t len)
+{
+    u->cut = len > CUT_MAX ? NULL : malloc(len);
+    if (u->cut == NULL)
+        return;
+    u->n_cut = 0;
+    u->cut_len = len;
+    keep_cut(u, head);
+}
+
+/* Names in what has come by now: they are read when it is whole, if it is kept. */
+static void note_names_of_cut(struct client *c)
+{
+    struct suspicion *u = &c->suspicion;
+
+    if (u->cut == NULL && (u->scan.found & TRACE_NAMES)) {
+        u->unknown_names = true;
+        u->unknown_prepared = u->unknown_prepared || (u->scan.found & TRACE_PREPARES);
+    }
+    if (u->cut == NULL || u->n_cut < u->cut_len)
+        return;
+    note_names(c, span_of(u->cut, u->cut_len), u->scan.found);
+    drop_cut(u);
+    u->scans = false;
+}
+
+static void begin_scan(struct client *c, struct span head, uint32_t body_len)
 {
     struct suspicion *u = &c->suspicion;
     unsigned traces;
 
+    drop_cut(u);
     u->scan = (struct traces){0};
-    u->scans = !is_whole;
+    u->scans = head.len < body_len;
     traces = scan(c, head);
-    if (traces == 0)
-        return;
-    if (is_whole)
+    if (u->scans) {
+        begin_cut(u, head, body_len);
+        note_names_of_cut(c);
+    } else {
         note_names(c, head, traces);
-    else
-        u->unknown_names = u->unknown_names || (traces & TRACE_NAMES);
-    note(c, traces);
+    }
+    if (traces != 0)
+        note(c, traces);
 }
 
-bool suspect_query(struct client *c, struct pgw_span head, bool is_whole)
+bool suspect_query(struct client *c, struct pgw_span head, uint32_t body_len)
 {
-    begin_scan(c, span_in(head), is_whole);
+    begin_scan(c, span_in(head), body_len);
     c->suspicion.binds_small_set = false;
-    return is_whole && (c->suspicion.scan.found & TRACE_NAMES) && is_small_set(c, span_in(head));
+    return head.len == body_len && (c->suspicion.scan.found & TRACE_NAMES) &&
+           is_small_set(c, span_in(head));
 }
 
-void suspect_parse(struct client *c, struct pgw_span head)
+void suspect_parse(struct client *c, struct pgw_span head, uint32_t body_len)
 {
-    begin_scan(c, span_in(head), false);
+    begin_scan(c, span_in(head), body_len);
 }
 
 void suspect_more(struct client *c, struct pgw_span bytes)
 {
+    struct suspicion *u = &c->suspicion;
     unsigned traces;
 
-    if (!c->suspicion.scans)
+    if (!u->scans)
         return;
     traces = scan(c, span_in(bytes));
-    if (traces == 0)
-        return;
-    if (traces & TRACE_NAMES)
-        c->suspicion.unknown_names = true;
-    note(c, traces);
+    if (u->cut != NULL)
+        keep_cut(u, span_in(bytes));
+    note_names_of_cut(c);
+    if (traces != 0)
+        note(c, traces);
 }
 
 static struct span text_of(const struct statement *s)

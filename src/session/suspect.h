@@ -43,16 +43,18 @@ struct suspicion {
     bool binds_small_set;  /* the unnamed portal is a SET that leaves nothing */
     bool scans;            /* the message that is being sent is scanned as it goes by */
     struct traces scan;
+    uint8_t *cut; /* what is there by now of a text that comes in pieces; NULL: none is kept */
+    uint32_t n_cut, cut_len;
 };
 
 /* A server was linked. is_anothers: another client had it before. */
 void suspect_linked(struct client *c, bool is_anothers);
 
-/* A Query is sent, of whose text head is the beginning. True: it is a small SET. */
-bool suspect_query(struct client *c, struct pgw_span head, bool is_whole);
+/* A Query is sent, of whose text of body_len head is the beginning. True: it is a small SET. */
+bool suspect_query(struct client *c, struct pgw_span head, uint32_t body_len);
 
-/* A Parse is sent whose statement is not kept; body, or its beginning. */
-void suspect_parse(struct client *c, struct pgw_span head);
+/* A Parse is sent whose statement is not kept; its body, or the beginning of it. */
+void suspect_parse(struct client *c, struct pgw_span head, uint32_t body_len);
 
 /* More of the body of the same. */
 void suspect_more(struct client *c, struct pgw_span bytes);
@@ -73,8 +75,8 @@ uint32_t suspect_executed(struct client *c, struct pgw_span head);
 /* A CommandComplete came for the client. is_small_set: it answers one. */
 void suspect_completed(struct client *c, struct pgw_span tag, bool is_small_set);
 
-/* A notification came. Is it the client's own? Else somebody has left a LISTEN on the server that no
- * text and no tag has shown. */
+/* A notification came. Is it the client's own? Else somebody has left a LISTEN on the server that
+ * no text and no tag has shown. */
 bool suspect_notified(struct client *c);
 
 /* Which context statements have that are parsed now, since nobody can say what the settings are, or
