@@ -14,8 +14,8 @@
 
 #define KINDS STATE_ALL
 
-/* A text that comes in pieces is kept until it is whole, for the names in it, unless it is longer;
- * what those set is lost then. */
+/* A text that comes in pieces is kept, from the first word on that goes with a name, until it is
+ * whole; unless that is longer. Then its names are not known, and what they set is lost. */
 #define CUT_MAX (UINT32_C(16) << 10)
 
 /* What is remembered of a PREPARE until its EXECUTE. */
@@ -139,41 +139,56 @@ static void drop_cut(struct suspicion *u)
     u->cut = NULL;
 }
 
-static void keep_cut(struct suspicion *u, struct span piece)
+static void keep_cut(struct suspicion *u, struct span bytes)
 {
-    if (piece.len > u->cut_len - u->n_cut) { /* of another message: that one was held */
-        drop_cut(u);
+    if (bytes.len > 0)
+        memcpy(u->cut + u->n_cut, bytes.ptr, bytes.len);
+    u->n_cut += (uint32_t)bytes.len;
+}
+
+/* A word that goes with names stands in this piece, or begins in `word`, with which the last one
+ * ended. Where there is no memory the names are not known. */
+static void begin_cut(struct suspicion *u, struct span word, struct span piece)
+{
+    size_t len = word.len + piece.len + u->n_left;
+
+    u->cut = len > CUT_MAX ? NULL : malloc(len);
+    if (u->cut == NULL) {
+        u->unknown_names = true;
+        u->unknown_prepared = u->unknown_prepared || (u->scan.found & TRACE_PREPARES);
         return;
     }
-    memcpy(u->cut + u->n_cut, piece.ptr, piece.len);
-    u->n_cut += (uint32_t)piece.len;
-}
-
-/* The first piece of a text of this length. Where there is no memory its names are not known. */
-static void begin_cut(struct suspicion *u, struct span head, uint32_t len)
-{
-    u->cut = len > CUT_MAX ? NULL : malloc(len);
-    if (u->cut == NULL)
-        return;
     u->n_cut = 0;
-    u->cut_len = len;
-    keep_cut(u, head);
+    keep_cut(u, word);
+    keep_cut(u, piece);
 }
 
-/* Names in what has come by now: they are read when it is whole, if it is kept. */
-static void note_names_of_cut(struct client *c)
+static void end_cut(struct client *c)
 {
     struct suspicion *u = &c->suspicion;
 
-    if (u->cut == NULL && (u->scan.found & TRACE_NAMES)) {
-        u->unknown_names = true;
-        u->unknown_prepared = u->unknown_prepared || (u->scan.found & TRACE_PREPARES);
-    }
-    if (u->cut == NULL || u->n_cut < u->cut_len)
-        return;
-    note_names(c, span_of(u->cut, u->cut_len), u->scan.found);
-    drop_cut(u);
     u->scans = false;
+    if (u->cut == NULL)
+        return;
+    note_names(c, span_of(u->cut, u->n_cut), u->scan.found);
+    drop_cut(u);
+}
+
+static void scan_piece(struct client *c, struct span piece)
+{
+    struct suspicion *u = &c->suspicion;
+    struct traces before = u->scan;
+    unsigned traces = scan(c, piece);
+
+    u->n_left -= (uint32_t)piece.len;
+    if (u->cut != NULL)
+        keep_cut(u, piece);
+    else if (traces & TRACE_NAMES)
+        begin_cut(u, span_of(before.word, before.n_word), piece);
+    if (u->n_left == 0)
+        end_cut(c);
+    if (traces != 0)
+        note(c, traces);
 }
 
 static void begin_scan(struct client *c, struct span head, uint32_t body_len)
@@ -184,13 +199,13 @@ static void begin_scan(struct client *c, struct span head, uint32_t body_len)
     drop_cut(u);
     u->scan = (struct traces){0};
     u->scans = head.len < body_len;
-    traces = scan(c, head);
     if (u->scans) {
-        begin_cut(u, head, body_len);
-        note_names_of_cut(c);
-    } else {
-        note_names(c, head, traces);
+        u->n_left = body_len;
+        scan_piece(c, head);
+        return;
     }
+    traces = scan(c, head);
+    note_names(c, head, traces);
     if (traces != 0)
         note(c, traces);
 }
@@ -208,19 +223,14 @@ void suspect_parse(struct client *c, struct pgw_span head, uint32_t body_len)
     begin_scan(c, span_in(head), body_len);
 }
 
+/* What was held when it had begun, and then went another way, may leave a scan without an end. */
 void suspect_more(struct client *c, struct pgw_span bytes)
 {
     struct suspicion *u = &c->suspicion;
-    unsigned traces;
 
-    if (!u->scans)
-        return;
-    traces = scan(c, span_in(bytes));
-    if (u->cut != NULL)
-        keep_cut(u, span_in(bytes));
-    note_names_of_cut(c);
-    if (traces != 0)
-        note(c, traces);
+    u->scans = u->scans && bytes.len <= u->n_left;
+    if (u->scans)
+        scan_piece(c, span_in(bytes));
 }
 
 static struct span text_of(const struct statement *s)

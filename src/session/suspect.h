@@ -43,8 +43,9 @@ struct suspicion {
     bool binds_small_set;  /* the unnamed portal is a SET that leaves nothing */
     bool scans;            /* the message that is being sent is scanned as it goes by */
     struct traces scan;
-    uint8_t *cut; /* what is there by now of a text that comes in pieces; NULL: none is kept */
-    uint32_t n_cut, cut_len;
+    uint32_t n_left; /* bytes of it that are to come */
+    uint32_t n_cut;
+    uint8_t *cut; /* what is kept of it, for the names in it; NULL: nothing */
 };
 
 /* A server was linked. is_anothers: another client had it before. */

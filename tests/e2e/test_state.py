@@ -5,7 +5,8 @@ their client, everything else is cleaned before anybody else gets the server.
 import unittest
 
 from postgres import Postgres
-from relay import Relay, ask
+from process import wait_until
+from relay import SOAK, Relay, ask
 from wire import SYNC, TERMINATE, batch, bind, describe, execute, function_call, parse, query
 
 postgres = None
@@ -136,7 +137,7 @@ class SettingsTest(StateCase):
                     self.assertIsNone(owner.answer().sqlstate)
                     self.check(owner, other, f"app.cut{n - 1}", f"x{n - 1}", "")
             for size, kept in (15000, True), (17000, False):
-                self.run_sql(owner, f"/* {' ' * size} */ set app.long{size} = 'x'")
+                self.run_sql(owner, f"set app.long{size} = 'x' /* {' ' * size} */")
                 self.check(owner, other, f"app.long{size}", "x" if kept else "", "")
 
     def test_a_name_that_nobody_can_read(self):
@@ -690,6 +691,30 @@ class PolicyTest(StateCase):
         self.assertEqual(locks(), ["7"])
         self.run_sql(other, "select pg_advisory_lock(8)")  # any reason to clean them will do
         self.assertEqual(locks(), [])
+
+    def test_counts(self):
+        owner, other = self.pair()
+        for text, kind, column in (("set work_mem = '5MB'", "settings", "moved"),
+                                   ("prepare p as select 1", "statements", "moved"),
+                                   ("set app.a = '1'; select pg_advisory_lock(7)", "locks", "cleaned"),
+                                   ("prepare q as select 1; select 2", "statements", "cleaned")):
+            before = int(self.state()[kind][column])
+            self.run_sql(owner, text)
+            self.run_sql(other, "select 1")
+            self.assertEqual(int(self.state()[kind][column]), before + 1, text)
+        self.assertEqual({row["undetected"] for row in self.state().values()}, {"0"})
+
+    @unittest.skipUnless(SOAK, "a server is left alone for a minute")
+    def test_audit(self):
+        owner, other = self.pair()
+        self.run_sql(owner, "select hides_a_lock()", "select hides_a_setting()", "select hides_a_listen()")
+        wait_until(lambda: self.state()["locks"]["undetected"] == "1", 90)
+        self.assertEqual([kind for kind, row in self.state().items() if row["undetected"] == "1"],
+                         ["settings", "locks", "channels"])
+        self.weir.process.wait_for("state that nobody suspected")
+        self.assertEqual(locks(), [])
+        self.assertEqual(one(other, "show work_mem"), "4MB")
+        self.assertEqual(one(owner, "show work_mem"), "4MB")
 
 
 if __name__ == "__main__":
