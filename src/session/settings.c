@@ -178,6 +178,7 @@ static void apply_or_end(struct client *c, bool in_block)
 
 void settings_apply(struct client *c)
 {
+    c->settings.has_reset = false;
     apply_or_end(c, false);
 }
 
@@ -300,16 +301,18 @@ bool settings_completed(struct client *c, struct pgw_span tag, bool is_small_set
         s->settings_doubted = true;
     if (c->phase != CLIENT_ACTIVE || !(resets || discards))
         return true;
-    k->is_reset = k->is_untold = true;
+    k->is_reset = k->has_reset = k->is_untold = true;
     k->context = 0;
     return discards ? pairs_copy(&k->wanted, &k->startup) : want_startup_again(c);
 }
 
 /* ---- what a server was asked ---- */
 
-/* Behind a RESET the startup packet counts again. */
+/* Behind a RESET the startup packet counts again. That the role is none the server does not say:
+ * it is, where the startup packet's is gone and nothing was reset. */
 static bool want_found(struct client_settings *k, const struct pairs *found, struct pairs *out)
 {
+    struct span role = span_str("role");
     struct pair pair;
     size_t at = 0;
 
@@ -318,7 +321,8 @@ static bool want_found(struct client_settings *k, const struct pairs *found, str
     while (pairs_next(found, &at, &pair))
         if (settable_has(pair.name) && !pairs_put(out, pair.name, pair.value))
             return false;
-    return true;
+    return !pairs_has(out, role) || pairs_has(found, role) || k->has_reset ||
+           pairs_put(out, role, span_str("none"));
 }
 
 bool settings_learn(struct client *c, const struct inspect_found *found)

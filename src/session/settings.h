@@ -48,6 +48,7 @@ struct client_settings {
     bool is_in_block;                /* it went into the client's transaction, which may undo it */
     bool is_undoing;                 /* an error or ROLLBACK since the last ReadyForQuery */
     bool is_reset;                   /* a RESET or DISCARD since the last ReadyForQuery */
+    bool has_reset;                  /* the same, since the server was linked */
     bool is_untold;                  /* there may be something to tell it */
     bool was_told_more;              /* what this server has, and others may not have */
     bool was_refused;                /* the server has refused a value, and ended */

@@ -178,6 +178,21 @@ class SettingsTest(StateCase):
             self.assertEqual(one(other, "select current_user"), "app")
             self.assertEqual(one(owner, "select current_user"), "app")
 
+    def test_role_of_the_startup_packet(self):
+        self.relay()
+        owner, other = self.client(role="r"), self.client()
+        for text, user in (("select 1", "r"), ("set role none", "app"), ("set work_mem = '5MB'", "app"),
+                           ("reset role", "r"), ("begin; set role none; rollback", "r"),
+                           ("begin; set role none", "app"), ("reset role", "r"), ("commit", "r"),
+                           ("set role none", "app"), ("discard all", "r"), ("set role none", "app"),
+                           ("set role r", "r"), ("set session authorization app", "app")):
+            self.run_sql(owner, text)
+            for _ in range(2):
+                answer = owner.query("select current_user")
+                self.assertEqual(answer.value, user, text)
+                if answer.status == "I":
+                    self.assertEqual(one(other, "select current_user"), "app")
+
     def test_one_in_each_transaction(self):
         """Of eight clients, each with its own, in one pipeline after the other."""
         self.relay(pool_size=2, reactors=2)
@@ -550,10 +565,8 @@ class DifferencesTest(StateCase):
 
     def test_startup_packet(self):
         self.relay()
-        client = self.client(role="r", TimeZone="Europe/Paris")
+        client = self.client(TimeZone="Europe/Paris")
         zone = one(self.client(), "show TimeZone")
-        self.run_sql(client, "set role none")
-        self.assertEqual(one(client, "select current_user"), "r")
         self.assertEqual(one(client, "reset TimeZone; show TimeZone"), zone)
         self.assertEqual(one(client, "show TimeZone"), "Europe/Paris")
 
