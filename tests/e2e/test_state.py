@@ -554,6 +554,13 @@ class DifferencesTest(StateCase):
                 self.assertEqual(one(other, question), others)
                 self.assertEqual(one(owner, question), own)
 
+    def test_setting_of_a_function(self):
+        """Is taken for that of the next client about which a server is asked."""
+        owner, other = self.pair()
+        self.run_sql(owner, "select hides_a_setting()")
+        self.run_sql(other, "set lock_timeout = 5")
+        self.assertEqual([one(client, "show work_mem") for client in (owner, other)], ["4MB", "77MB"])
+
     def test_sequences_within_a_transaction(self):
         owner, other = self.pair()
         value = one(owner, "select nextval('s')")
