@@ -156,7 +156,7 @@ class SettingsTest(unittest.TestCase):
                 self.assertEqual(other.parameters["DateStyle"], "ISO, MDY")
             with come(pooling, "false") as other:
                 self.assertEqual(other.value("show work_mem"), "4MB")
-            self.assertEqual(of_replication(pooling), [])
+            wait_until(lambda: of_replication(pooling) == [])
 
     def test_a_refusal_is_the_servers_and_nobody_elses(self):
         with weir() as pooling:

@@ -122,6 +122,13 @@ class SettingsTest(StateCase):
         self.check(owner, other, "app.a", "1", "")
         self.check(owner, other, "work_mem", "5MB", "4MB")
 
+    def send_cut(self, owner, other, message, cut):
+        owner.send(message[:cut])
+        other.send(SYNC)  # needs no server; when it is answered weir has the piece
+        other.answer()
+        owner.send(message[cut:])
+        self.assertIsNone(owner.answer().sqlstate)
+
     def test_texts_in_pieces(self):
         """A text that the end of a buffer cuts says what others say, if it is not too long."""
         for keys in {}, {"max_prepared_statements": 0}:
@@ -129,15 +136,11 @@ class SettingsTest(StateCase):
             text, n = "/* a long one */ select 1; set app.cut{} = 'x{}'; select 2", 0
             for send in (query, lambda sql: parse(sql.split(";")[1]) + bind() + execute() + SYNC):
                 for cut in range(1, 40, 5 if keys else 2):
-                    message, n = send(text.format(n, n)), n + 1
-                    owner.send(message[:cut])
-                    other.send(SYNC)  # needs no server; when it is answered weir has the piece
-                    other.answer()
-                    owner.send(message[cut:])
-                    self.assertIsNone(owner.answer().sqlstate)
-                    self.check(owner, other, f"app.cut{n - 1}", f"x{n - 1}", "")
+                    self.send_cut(owner, other, send(text.format(n, n)), cut)
+                    self.check(owner, other, f"app.cut{n}", f"x{n}", "")
+                    n += 1
             for size, kept in (15000, True), (17000, False):
-                self.run_sql(owner, f"set app.long{size} = 'x' /* {' ' * size} */")
+                self.send_cut(owner, other, query(f"set app.long{size} = 'x' /* {' ' * size} */"), 10)
                 self.check(owner, other, f"app.long{size}", "x" if kept else "", "")
 
     def test_a_name_that_nobody_can_read(self):
