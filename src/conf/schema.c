@@ -201,7 +201,9 @@ static const struct schema_row rows[] = {
     {.key = "pool_size", .weir_key = "default_pool_size", AT_ALL_LEVELS(pool_size),
      .type = SCHEMA_INTEGER, .applies = SCHEMA_LIVE, .min = 1, .max = POOL_SIZE_MAX,
      .default_text = "20",
-     .help = "Most server connections of one pool, that is of one pair of database and user."},
+     .help = "Most server connections of one pool, that is of one pair of database and user. A "
+             "replication client has one of its own, for which an idle one is closed where the pool is "
+             "full."},
     {.key = "min_pool_size", AT_ALL_LEVELS(min_pool_size),
      .type = SCHEMA_INTEGER, .applies = SCHEMA_LIVE, .max = POOL_SIZE_MAX, .default_text = "0",
      .help = "Server connections that a pool keeps open even when nobody needs them, from its first "

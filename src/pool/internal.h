@@ -29,6 +29,9 @@ struct pool {
     atomic_uint n_servers;                       /* slots taken, closing ones included */
     atomic_uint n_opening, n_closing;            /* of these; relaxed: others read it for SHOW */
     atomic_bool listed; /* control knows that it wants more than it can get: no need to ask */
+    /* Of clients that want a server of their own; relaxed: hints. */
+    _Atomic uint64_t own_oldest_us; /* when the first of those who wait came; 0: none waits */
+    atomic_uint n_own_waiting, n_own_opening;
     /* What those who wait are turned away with, until the next attempt; NULL: nobody is. */
     _Atomic(const struct pool_failure *) refusal;
     /* Of the last login that failed; NULL once one went well. */
@@ -77,6 +80,10 @@ NODISCARD int part_make(struct pool *p, unsigned reactor);
 
 /* On its reactor, which has joined. */
 struct pool_part *part_own(const struct pool *p, const struct thread *self);
+
+/* Any thread: when the longest waiting client came, us; 0: none waits. Those who want a server of
+ * their own are not counted. */
+uint64_t pool_oldest_us(const struct pool *p);
 
 /* Any thread: posts the part's letter `look` or `failed`, unless it is under way. */
 void part_tell_look(struct pool_part *part, struct thread *to);

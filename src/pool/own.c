@@ -108,6 +108,35 @@ void own_drop(struct own *o)
 
 /* ---- on control ---- */
 
+static struct own *first_waiting(const struct pool *p)
+{
+    struct list_link *link = list_first(&p->control->own_waiting);
+
+    return link == NULL ? NULL : own_of(link);
+}
+
+/* What others may read of those who wait. */
+static void note_waiting(struct pool *p, int n_more)
+{
+    const struct own *first = first_waiting(p);
+    uint64_t us = first == NULL ? 0 : first->since_ns / NS_PER_US;
+
+    count_add(&p->n_own_waiting, n_more);
+    atomic_store_explicit(&p->own_oldest_us, us, memory_order_relaxed); /* a hint */
+}
+
+static void push_waiting(struct pool *p, struct own *o)
+{
+    list_push_back(&p->control->own_waiting, &o->link);
+    note_waiting(p, 1);
+}
+
+static void take_waiting(struct pool *p, struct own *o)
+{
+    list_remove(&o->link);
+    note_waiting(p, -1);
+}
+
 static void answer(struct own *o)
 {
     o->letter.open = returned;
@@ -136,7 +165,7 @@ static void arrived(struct letter *l, struct thread *self)
         fail_stopping(o);
         return;
     }
-    list_push_back(&p->control->own_waiting, &o->link);
+    push_waiting(p, o);
     control_look(p);
 }
 
@@ -146,7 +175,7 @@ void own_end_dropped(struct pool *p)
 
     LIST_FOREACH (link, &p->control->own_waiting) {
         if (is_dropped(own_of(link))) {
-            list_remove(link);
+            take_waiting(p, own_of(link));
             answer(own_of(link));
         }
     }
@@ -157,20 +186,15 @@ void own_end_dropped(struct pool *p)
 
 void own_stop(struct pool *p)
 {
-    struct list_link *link;
+    struct own *o;
 
-    while ((link = list_pop_front(&p->control->own_waiting)) != NULL)
-        fail_stopping(own_of(link));
+    while ((o = first_waiting(p)) != NULL) {
+        take_waiting(p, o);
+        fail_stopping(o);
+    }
 }
 
 /* ---- whose turn it is ---- */
-
-static struct own *first_waiting(const struct pool *p)
-{
-    struct list_link *link = list_first(&p->control->own_waiting);
-
-    return link == NULL ? NULL : own_of(link);
-}
 
 bool own_is_waiting(const struct pool *p)
 {
@@ -180,10 +204,9 @@ bool own_is_waiting(const struct pool *p)
 bool own_is_first(const struct pool *p)
 {
     const struct own *o = first_waiting(p);
-    uint64_t now_ns = loop_now_ns(crew_control(p->crew)->loop);
+    uint64_t oldest_us = pool_oldest_us(p);
 
-    /* Its reactor's clock may be ahead of ours. */
-    return o != NULL && !pool_waited(p, now_ns, now_ns > o->since_ns ? now_ns - o->since_ns : 0);
+    return o != NULL && (oldest_us == 0 || o->since_ns / NS_PER_US < oldest_us);
 }
 
 void own_make_room(struct thread *control, struct pool *p)
@@ -198,8 +221,9 @@ void own_begin(struct pool *p, struct server *s)
 {
     struct own *o = first_waiting(p);
 
-    list_remove(&o->link);
+    take_waiting(p, o);
     list_push_back(&p->control->own_opening, &o->link);
+    count_add(&p->n_own_opening, 1);
     p->control->n_own++;
     o->server = s;
     s->own = o;
@@ -211,7 +235,7 @@ void own_no_memory(struct pool *p)
 {
     struct own *o = first_waiting(p);
 
-    list_remove(&o->link);
+    take_waiting(p, o);
     fail(o, PGW_STATE_OUT_OF_MEMORY, "no memory for a server");
 }
 
@@ -223,6 +247,7 @@ static struct own *take_own(struct server *s)
     s->own = NULL;
     s->startup = span_of(NULL, 0);
     list_remove(&o->link);
+    count_add(&s->pool->n_own_opening, -1);
     return o;
 }
 

@@ -147,8 +147,7 @@ const struct conf_policy *pool_policy(const struct pool *p)
     return &p->conf.policy;
 }
 
-/* When the longest waiting client came, µs; 0: none waits. */
-static uint64_t oldest_us(const struct pool *p)
+uint64_t pool_oldest_us(const struct pool *p)
 {
     uint64_t set = mask_read(&p->has_waiters), oldest = 0;
 
@@ -162,9 +161,17 @@ static uint64_t oldest_us(const struct pool *p)
     return oldest;
 }
 
+static uint64_t oldest_of_all_us(const struct pool *p)
+{
+    uint64_t us = pool_oldest_us(p);
+    uint64_t own_us = atomic_load_explicit(&p->own_oldest_us, memory_order_relaxed);
+
+    return us == 0 || (own_us != 0 && own_us < us) ? own_us : us;
+}
+
 bool pool_waited(const struct pool *p, uint64_t now_ns, uint64_t at_least_ns)
 {
-    uint64_t oldest_ns = oldest_us(p) * NS_PER_US;
+    uint64_t oldest_ns = oldest_of_all_us(p) * NS_PER_US;
 
     return oldest_ns != 0 && now_ns >= oldest_ns && now_ns - oldest_ns >= at_least_ns;
 }
@@ -182,9 +189,11 @@ void pool_count(const struct pool *p, struct pool_counts *out)
 {
     *out = (struct pool_counts){
         .n_servers = atomic_load_explicit(&p->n_servers, memory_order_seq_cst),
-        .n_opening = atomic_load_explicit(&p->n_opening, memory_order_relaxed), /* for people */
+        .n_opening = atomic_load_explicit(&p->n_opening, memory_order_relaxed) + /* for people */
+                     atomic_load_explicit(&p->n_own_opening, memory_order_relaxed),
         .n_closing = atomic_load_explicit(&p->n_closing, memory_order_relaxed),
-        .oldest_us = oldest_us(p),
+        .n_waiters = atomic_load_explicit(&p->n_own_waiting, memory_order_relaxed),
+        .oldest_us = oldest_of_all_us(p),
         .n_idle_words = atomic_load_explicit(&p->n_idle_words, memory_order_relaxed),
     };
     for (unsigned r = 0; r < p->crew->n_reactors; r++) {

@@ -109,7 +109,7 @@ void pool_await_greeting(struct pool *p, struct thread *self, struct waiter *w);
 /* ---- any thread ---- */
 
 /* Has somebody waited for a server of this pool for at least this long, on any reactor? A hint that
- * costs one load where nobody waits. */
+ * costs two loads where nobody waits. */
 bool pool_waited(const struct pool *p, uint64_t now_ns, uint64_t at_least_ns);
 
 /* Why the last login at this pool's server failed, until one succeeds: what to tell who waited in

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "weir/base/clock.h"
 #include "weir/pool/own.h"
 
 /* One who wants a server of its own. */
@@ -142,6 +143,7 @@ ENGINE_TEST(own, waiters_have_their_turn_and_so_has_it)
     client_acquire(&after, &sc, p, 1);
     scene_let_pass(&sc, 5);
     cr_assert(before.server == NULL && o.server == NULL && after.server == NULL);
+    cr_assert_eq(scene_count(p).n_waiters, 3);
     client_release(&holder);
     SCENE_UNTIL(&sc, before.server != NULL);
     scene_let_pass(&sc, 20);
@@ -302,8 +304,11 @@ ENGINE_TEST(own, dropped_while_it_waits)
     scene_let_pass(&sc, 5);
     owner_drop(&o[1]);
     scene_let_pass(&sc, 5);
+    cr_assert_eq(scene_count(p).n_waiters, 1);
+    cr_assert(pool_waited(p, clock_now_ns(), NS_PER_MS), "who leaves no gap is to leave one");
     client_release(&c);
     SCENE_UNTIL(&sc, o[2].server != NULL);
+    cr_assert_not(pool_waited(p, clock_now_ns(), 0));
     cr_assert_eq(sc.n_logins, 2);
     owner_leave(&o[2]);
     scene_fini(&sc);
