@@ -96,7 +96,6 @@ static bool send_query(struct client *c, const char *text, uint32_t cookie)
     struct pgw_writer w = pgw_writer_of(buf, MESSAGE_MAX);
 
     pgw_build_query(&w, pgw_span_str(text));
-    c->server->unnamed = 0;
     return send_message(c, PGW_REPLY_QUERY, &w, cookie);
 }
 
@@ -153,22 +152,6 @@ static enum outcome after(bool sent)
     return sent ? NEXT : REFUSED;
 }
 
-/* What the client asked for, or a cancel, may still run. */
-static enum outcome finish(struct client *c)
-{
-    struct pgw_reply_queue *q = &c->server->replies;
-
-    if (pgw_reply_is_copying_in(q)) /* also one that begins only now */
-        return after(fail_copy(c));
-    if (c->server->n_cancels > 0)
-        return WAIT;
-    if (pgw_reply_is_owed(q) && !pgw_reply_is_unsynced(q))
-        return WAIT;
-    c->lost_step = ROLLING_BACK;
-    limit_time(c, 1);
-    return after(pgw_reply_is_at_rest(q) || roll_back(c));
-}
-
 static enum outcome clean(struct client *c)
 {
     if (!client_keeps_server(c) || pool_policy(c->pool)->reset == CONF_RESET_NEVER) {
@@ -180,6 +163,24 @@ static enum outcome clean(struct client *c)
     return after(send_query(c, "DISCARD ALL", LOST_COOKIE));
 }
 
+/* What the client asked for, or a cancel, may still run. */
+static enum outcome finish(struct client *c)
+{
+    struct pgw_reply_queue *q = &c->server->replies;
+
+    if (pgw_reply_is_copying_in(q)) /* also one that begins only now */
+        return after(fail_copy(c));
+    if (c->server->n_cancels > 0)
+        return WAIT;
+    if (pgw_reply_is_owed(q) && !pgw_reply_is_unsynced(q))
+        return WAIT;
+    limit_time(c, 1);
+    if (pgw_reply_is_at_rest(q))
+        return clean(c);
+    c->lost_step = ROLLING_BACK;
+    return after(roll_back(c));
+}
+
 /* Takes the next step if what the last one waits for has come. */
 static enum outcome step(struct client *c)
 {
@@ -189,10 +190,16 @@ static enum outcome step(struct client *c)
     case FINISHING:
         return finish(c);
     case ROLLING_BACK:
-        return at_rest ? clean(c) : WAIT;
+        if (!at_rest)
+            return WAIT;
+        /* Our last Query dropped it. Until that is answered, an error that undoes a Parse may say
+         * that the one before is still there. */
+        c->server->unnamed = 0;
+        return clean(c);
     case CLEANING:
         if (!at_rest)
             return WAIT;
+        c->server->unnamed = 0;
         c->lost_step = CLEAN;
         return NEXT;
     case CLEAN:

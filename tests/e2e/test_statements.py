@@ -243,6 +243,16 @@ class LostTest(unittest.TestCase):
                 self.assertEqual(ask(other, batch("select 'mine'")).value, "mine")
                 self.assertEqual(ask(other, bind(), execute()).value, "mine")
 
+    def test_unnamed_statement_behind_a_rollback(self):
+        """The last ROLLBACK drops it, whatever an error before that gives back."""
+        with Relay(postgres, pool_size=1, client_lost="finish") as weir, weir.client() as other:
+            for lost in (prepared("s", "select pg_sleep(0.1)"), bind(name="no"), parse("select 'lost'")), \
+                    (prepared("s", "select pg_sleep(0.1)"), parse("select 'lost'"), bind(name="no")):
+                self.assertEqual(ask(other, batch("select 'mine'")).value, "mine")
+                with weir.client() as client:
+                    client.send(*lost)  # no Sync
+                self.assertEqual(ask(other, bind(), execute()).value, "mine")
+
     def test_beyond_telling(self):
         """A COPY that failed with Syncs in it, and then a Close that weir would answer."""
         for behind in (close("S", "a"), parse("select 1", "b"), bind(name="a"), query("deallocate a")):
